@@ -1,0 +1,91 @@
+package protocol
+
+import "time"
+
+// Visibility of an agreement as a whole.
+type Visibility string
+
+// The two visibilities.
+const (
+	Private Visibility = "private" // known to its parties only, all of it
+	Public  Visibility = "public"  // published; its topics may be read by anyone; CLEAR only
+)
+
+// Agreement is one version of a governing document. Only ParseAgreement makes
+// one; its fields are not to be changed.
+type Agreement struct {
+	ID         AgreementID // the hash of version 1's payload
+	Hash       Hash        // of this payload
+	Name       string      // short name: a-z, 0-9 and hyphen
+	Title      string
+	Version    uint64
+	Previous   []Hash // empty in version 1; two or more heads where a fork is resolved
+	Visibility Visibility
+	From       time.Time
+	Until      time.Time // the first moment at which it is no longer in force
+	LegalBasis LegalBasis
+	Amend      int // how many parties must sign a version; two parties: both
+	Community  string
+	Clients    string
+	Parties    []Party
+	Topics     []Topic
+	Clauses    []Clause
+	Cuts       []Cut
+}
+
+// LegalBasis is what the agreement rests on. When it lapses the agreement does.
+type LegalBasis struct {
+	Text  string
+	Until time.Time // zero: as long as the agreement
+}
+
+// Party is a member of the agreement.
+type Party struct {
+	Handle  string // unique in the agreement: a-z, 0-9 and hyphen
+	Name    string
+	ID      MemberID
+	Root    PublicKey // pinned: the member's record must chain to it
+	Kind    string    // company, government, cert, law-enforcement, platform, research, …
+	Country string    // ISO 3166-1 alpha-2; may be empty
+	Roles   []string
+}
+
+// Topic is a channel that the agreement defines.
+type Topic struct {
+	Name        string
+	Description string
+	Default     Marking // of objects without one; NoMarking refuses those
+}
+
+// Clause is one numbered sentence that the engine enforces. An empty list
+// means no restriction by that field.
+type Clause struct {
+	Number string // "1", "2.3": unique in the agreement
+	Text   string // the legal prose
+	Permit bool   // else it forbids
+	From   Selector
+	To     Selector
+	Topics []string
+	Types  []string  // STIX object types
+	Max    Marking   // highest marking that the clause speaks of; NoMarking: any
+	Marks  []Marking // exact markings that the clause speaks of
+	Starts time.Time // zero: with the agreement
+	Ends   time.Time // zero: with the agreement
+	Line   int       // of the document, for error texts
+}
+
+// Selector names parties: all conditions that are given must hold.
+type Selector struct {
+	Parties   []string // handles
+	Kinds     []string
+	Countries []string
+	Roles     []string
+	Public    bool // "to: public": readers who are no party (public agreements)
+}
+
+// Cut closes a log of a party that an amendment removes.
+type Cut struct {
+	Log      Hash // hash of the log's id
+	Member   MemberID
+	Position Position
+}

@@ -1,0 +1,80 @@
+package protocol
+
+import (
+	"time"
+)
+
+// Membership is what the network layer must know of one agreement in force:
+// how to tell its streams apart, what to join and whom to admit. A slice of
+// memberships is a complete, immutable description; a new one replaces it.
+type Membership struct {
+	Agreement AgreementID
+	Public    bool
+	Heads     []Hash   // payload hashes: the version in force first, then older ones
+	Topics    []string // that this node reads
+	Publisher bool     // this node may publish here (a party)
+	Nodes     []Peer   // nodes of the parties other than this one
+}
+
+// Peer is a node that may be connected to.
+type Peer struct {
+	Author    Author    // zero for a reader of public agreements
+	Name      string    // handle of the member, for people
+	Transport PublicKey // the libp2p identity
+	Addresses []string  // multiaddrs without /p2p
+}
+
+// PeerStatus is what the network layer knows of one peer right now.
+type PeerStatus struct {
+	Peer
+	PeerID    string
+	Host      string // "member" or "public"
+	Connected bool
+	Address   string // of the connection
+	Since     time.Time
+	RTT       time.Duration
+	LastError string
+	Sent      uint64 // bytes
+	Received  uint64
+}
+
+// FrontierEntry tells how far one log is held without a gap.
+type FrontierEntry struct {
+	Log      LogID
+	Base     uint64 // the first sequence number whose body may still be held
+	Position Position
+}
+
+// Frontier is a set of entries, sorted by the hash of the log's id.
+type Frontier []FrontierEntry
+
+// Want asks for the messages after From up to To of one log.
+type Want struct {
+	Log  LogID
+	From uint64 // exclusive
+	To   uint64 // inclusive
+}
+
+// PeerEventKind names what happened with a peer.
+type PeerEventKind string
+
+// What may happen with a peer.
+const (
+	PeerConnected    PeerEventKind = "connected"
+	PeerDisconnected PeerEventKind = "disconnected"
+	PeerRefused      PeerEventKind = "refused" // by the gater, a tag, or a limit
+	PeerSynced       PeerEventKind = "synced"
+	PeerDropped      PeerEventKind = "dropped" // pubsub lost messages for it
+)
+
+// PeerEvent is one event with a peer, for the audit log.
+type PeerEvent struct {
+	Time      time.Time
+	Kind      PeerEventKind
+	Peer      Peer
+	PeerID    string
+	Agreement AgreementID // zero where it concerns no single agreement
+	Detail    string
+	Messages  int
+	Bytes     int64
+}

@@ -1,0 +1,127 @@
+package stix
+
+import (
+	"entente/protocol"
+	"io"
+	"time"
+)
+
+// Limits bound what Parse and Reader take.
+type Limits struct {
+	Object  int // bytes of one object
+	Depth   int // nesting of arrays and objects
+	Members int // properties of one JSON object
+	List    int // elements of one array
+	String  int // bytes of one string
+	Pattern int // bytes of an indicator's pattern
+}
+
+// DefaultLimits returns the limits that nodes use.
+func DefaultLimits() Limits {
+	return Limits{Object: 384 << 10, Depth: 32, Members: 1024, List: 20000, String: 256 << 10, Pattern: 64 << 10}
+}
+
+// Object is a STIX object that Parse accepted. Its fields are not to be changed.
+type Object struct {
+	Raw       []byte // the creator's bytes
+	ID        string // type--uuid
+	Type      string
+	Kind      Kind      // SDO, SRO, SCO, Meta
+	Created   time.Time // zero for cyber-observables
+	Modified  time.Time // zero for cyber-observables and marking definitions
+	CreatedBy string    // created_by_ref, or ""
+	Revoked   bool
+	Level     Level    // what its markings amount to
+	Refs      []Ref    // every reference but created_by_ref and object_marking_refs
+	Labels    []string // labels
+	Name      string   // name or value, for people; may be ""
+	Warnings  []Warning
+	details   details // what Keys needs, private to the package
+}
+
+type details struct{}
+
+// Kind is the family of an object's type.
+type Kind uint8
+
+// The families of STIX 2.1; an unknown type with a well-formed name is Custom.
+const (
+	SDO Kind = iota + 1
+	SRO
+	SCO
+	Meta
+	Custom
+)
+
+// Level is what the markings of an object amount to, granular ones included
+// (the highest counts for the whole object).
+type Level struct {
+	Marking protocol.Marking // NoMarking: unmarked (statements only, or nothing)
+	Problem string           // why it counts as RED: unknown, forged or mismatched marking; else ""
+	Refs    []string         // marking definitions referred to, in order
+}
+
+// Ref is a reference to another object.
+type Ref struct {
+	Property string // "source_ref", "object_refs[3]"
+	Target   string
+	Embedded bool // direct reference of an ordinary object, not one of a relationship, sighting, note, opinion, report or grouping
+}
+
+// Warning is something odd that does not refuse the object.
+type Warning struct {
+	Property string
+	Text     string
+}
+
+// Parse reads one object strictly and checks it against STIX 2.1: required
+// properties, id, timestamps, references, vocabularies. An error is of kind
+// Invalid or Limit and names object, property and rule. Parse keeps raw.
+func Parse(raw []byte, limits Limits) (*Object, error) { panic("stix: not built yet") }
+
+// Version orders the versions of one id: modified, or the zero time.
+func (o *Object) Version() time.Time { return o.Modified }
+
+// Canonical returns the RFC 8785 form of raw, whose SHA-256 is the content
+// identity of an object.
+func Canonical(raw []byte) ([]byte, error) { panic("stix: not built yet") }
+
+// ContentHash returns the SHA-256 of the canonical form.
+func ContentHash(raw []byte) (protocol.Hash, error) { panic("stix: not built yet") }
+
+// DeterministicID returns the id that STIX 2.1 section 2.9 gives to a
+// cyber-observable of the given bytes.
+func DeterministicID(raw []byte) (string, error) { panic("stix: not built yet") }
+
+// Item is one raw object out of a document, with where it stood.
+type Item struct {
+	Raw   []byte
+	Index int   // in the document, from 0
+	Byte  int64 // offset of its first byte in the (unpacked) document
+	Line  int   // of the document, from 1; 0 where unknown
+}
+
+// Reader takes the objects out of a document: a bundle, an array, one object,
+// objects one a line; plain or gzip. It does not parse them.
+type Reader struct{ _ int }
+
+// NewReader looks at the first bytes of r to tell what it is.
+func NewReader(r io.Reader, limits Limits) (*Reader, error) { panic("stix: not built yet") }
+
+// Next returns the next object, io.EOF after the last, or an error that says
+// where the document breaks (a truncated bundle is an error after its last
+// whole object). An object that alone breaks a limit is an *ItemError, and
+// Next may be called again.
+func (r *Reader) Next() (Item, error) { panic("stix: not built yet") }
+
+// ItemError is the failure of one object among others that can go on.
+type ItemError struct {
+	Item Item
+	Err  error
+}
+
+// Error implements error.
+func (e *ItemError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *ItemError) Unwrap() error { return e.Err }
