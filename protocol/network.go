@@ -13,6 +13,9 @@ type Membership struct {
 	Heads     []Hash   // payload hashes: the version in force first, then older ones
 	Topics    []string // that this node reads
 	Publisher bool     // this node may publish here (a party)
+	// Barred names, for each topic, the parties that no clause lets read it:
+	// nothing of the topic is announced or sent to their nodes.
+	Barred map[string][]MemberID
 	Nodes     []Peer   // nodes of the parties other than this one
 }
 
