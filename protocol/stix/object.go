@@ -39,7 +39,19 @@ type Object struct {
 	details   details // what Keys needs, private to the package
 }
 
-type details struct{}
+// details is what Keys needs of an object, filled by Parse.
+type details struct {
+	value       string // value; key of a windows-registry-key, path of a directory, account_login or else user_id of a user-account
+	pattern     string // of an indicator
+	patternType string // of an indicator
+	name        string // of a file or mutex
+	serial      string // serial_number of an x509-certificate
+	number      int64  // of an autonomous-system
+	hashes      []digest
+}
+
+// digest is one entry of a hashes dictionary.
+type digest struct{ algorithm, value string }
 
 // Kind is the family of an object's type.
 type Kind uint8
