@@ -170,7 +170,7 @@ const (
 	aboutAddress          // address or network
 	aboutHost             // domain; tolerates an address
 	aboutEndpoint         // what a reference to an address object may lead to: address, network, domain, MAC
-	aboutURL
+	aboutURL              // URL; tolerates a bare host, which many writers call one
 	aboutEmail
 	aboutHash
 	aboutMAC
@@ -196,7 +196,10 @@ func (s subject) key(value string) (Key, error) {
 		}
 		return hostKey(value)
 	case aboutURL:
-		return NewKey(KeyURL, value)
+		if key, err := NewKey(KeyURL, value); err == nil {
+			return key, nil
+		}
+		return hostKey(value)
 	case aboutEmail:
 		return NewKey(KeyEmail, value)
 	case aboutHash:

@@ -112,12 +112,10 @@ func forcedKey(kind KeyKind, what, rest string) (Key, error) {
 // words count before the first slash only: behind it they may be part of a
 // path, while square brackets cannot stand there.
 func refang(value string) string {
-	if scheme, rest, found := strings.Cut(value, "://"); found && len(scheme) <= 12 {
-		return refangScheme(scheme) + "://" + refangHost(rest)
-	}
-	for _, separator := range [...]string{"[://]", "[:]//", "[:/]/", "[:]\\\\", ":\\\\", "(:)//", "[:]/"} {
-		if scheme, rest, found := strings.Cut(value, separator); found && len(scheme) > 1 && len(scheme) <= 12 {
-			return refangScheme(scheme) + "://" + refangHost(strings.TrimPrefix(rest, "/"))
+	for _, separator := range [...]string{"[://]", "[:]//", "[:/]/", "[:]\\\\", ":\\\\", "(:)//", "[:]/", "://"} {
+		scheme, rest, found := strings.Cut(value, separator)
+		if found && len(scheme) > 1 && len(scheme) <= 12 && !strings.ContainsAny(scheme, ":/") {
+			return refangScheme(scheme) + "://" + refangHost(rest)
 		}
 	}
 	return refangHost(value)
@@ -146,6 +144,10 @@ func refangHost(value string) string {
 		i = len(value)
 	}
 	head, tail := value[:i], value[i:]
+	if !ascii(head) {
+		// The full stops of East Asian writing, which IDNA takes for dots.
+		head = strings.NewReplacer("。", ".", "．", ".", "｡", ".").Replace(head)
+	}
 	if strings.ContainsAny(head, "[]({\\") {
 		head = replaceFold(head,
 			"[.]", ".", "(.)", ".", "{.}", ".", "[.", ".", ".]", ".", `\.`, ".",

@@ -46,7 +46,7 @@ func (p *patternParser) expected(what string) *PatternError {
 		found = clip(p.lex.text[p.tok.start:p.tok.end])
 	}
 	err := p.lex.fail(p.tok.start, what, found)
-	if p.tok.kind == tokenName && keyword(strings.ToUpper(p.tok.text)) {
+	if p.tok.kind == tokenName && (keyword(strings.ToUpper(p.tok.text)) || keyword(strings.ToLower(p.tok.text))) {
 		err.hint = "keywords of a STIX pattern are written in upper case, true and false in lower case"
 	}
 	return err
