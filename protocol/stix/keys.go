@@ -235,8 +235,16 @@ func addressKey(value string) (Key, error) {
 
 // hostKey takes a name, or an address where a name should be.
 func hostKey(value string) (Key, error) {
-	if key, err := addressKey(value); err == nil {
-		return key, nil
+	if numeric(value) {
+		if key, err := addressKey(value); err == nil {
+			return key, nil
+		}
 	}
 	return NewKey(KeyDomain, value)
+}
+
+// numeric reports whether value has no other characters than addresses,
+// networks and digests have. It spares the making of an error for most names.
+func numeric(value string) bool {
+	return strings.Trim(value, "0123456789abcdefABCDEF:./") == ""
 }

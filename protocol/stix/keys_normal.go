@@ -74,7 +74,7 @@ func NewKey(kind KeyKind, value string) (Key, error) {
 	case KeyASN:
 		normal, err = normalASN(value)
 	case KeyFileName:
-		normal = norm.NFC.String(strings.ToLower(norm.NFC.String(value)))
+		normal = fold(value)
 	case KeyMutex:
 		normal = value
 	case KeyOther:
@@ -106,10 +106,11 @@ func OtherKey(what, value string) (Key, error) {
 	if len(value) > maxKeyValue-32 {
 		return Key{}, errNoKey("%d bytes are over the limit of %d", len(value), maxKeyValue-32)
 	}
-	normal := norm.NFC.String(strings.ToLower(norm.NFC.String(value)))
+	normal := fold(value)
 	switch what {
 	case OtherSerial:
-		normal = strings.NewReplacer(":", "", " ", "").Replace(normal)
+		// Folded again: marks that a separator kept apart may meet.
+		normal = fold(strings.NewReplacer(":", "", " ", "").Replace(normal))
 		if trimmed := strings.TrimLeft(normal, "0"); trimmed != "" {
 			normal = trimmed
 		}
@@ -128,6 +129,14 @@ func OtherKey(what, value string) (Key, error) {
 		return Key{}, errNoKey("empty, too long, or not valid UTF-8")
 	}
 	return Key{Kind: KeyOther, Value: what + ":" + normal}, nil
+}
+
+// fold brings text to lower case and Unicode form NFC.
+func fold(s string) string {
+	if ascii(s) {
+		return strings.ToLower(s)
+	}
+	return norm.NFC.String(strings.ToLower(norm.NFC.String(s)))
 }
 
 // normalRegistry writes the hive out and drops a backslash at the end. Its
@@ -246,7 +255,7 @@ func normalEmail(value string) (string, error) {
 	if at < 1 || at > maxLocal {
 		return "", fmt.Errorf("%s is not local@domain with a local part of 1 to %d bytes", clip(value), maxLocal)
 	}
-	local, domain := norm.NFC.String(strings.ToLower(norm.NFC.String(value[:at]))), value[at+1:]
+	local, domain := fold(value[:at]), value[at+1:]
 	if strings.ContainsFunc(local, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '<' || r == '>' }) {
 		return "", fmt.Errorf("%s has a blank or bracket in its local part", clip(value))
 	}

@@ -188,12 +188,7 @@ func detect(value string) (Key, error) {
 	if strings.Contains(value, "://") {
 		return NewKey(KeyURL, value)
 	}
-	for _, kind := range [...]KeyKind{KeyIP, KeyHash} {
-		if key, err := NewKey(kind, value); err == nil {
-			return key, nil
-		}
-	}
-	if key, err := NewKey(KeyMAC, value); err == nil && strings.ContainsAny(value, ":-.") {
+	if key, ok := detectDigits(value); ok {
 		return key, nil
 	}
 	if addr, err := netip.ParseAddrPort(value); err == nil {
@@ -212,6 +207,26 @@ func detect(value string) (Key, error) {
 		return NewKey(KeyASN, value)
 	}
 	return detectName(value)
+}
+
+// detectDigits tries the kinds that consist of digits.
+func detectDigits(value string) (Key, bool) {
+	if numeric(value) {
+		if key, err := NewKey(KeyIP, value); err == nil {
+			return key, true
+		}
+	}
+	if len(value) == len("02:00:5e:00:53:01") || len(value) == len("0200.5e00.5301") {
+		if key, err := NewKey(KeyMAC, value); err == nil {
+			return key, true
+		}
+	}
+	if len(value) >= 32 || strings.Count(value, ":") == 2 {
+		if key, err := NewKey(KeyHash, value); err == nil {
+			return key, true
+		}
+	}
+	return Key{}, false
 }
 
 // detectSlash tells networks from URLs without a scheme.
