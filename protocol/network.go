@@ -16,7 +16,7 @@ type Membership struct {
 	// Barred names, for each topic, the parties that no clause lets read it:
 	// nothing of the topic is announced or sent to their nodes.
 	Barred map[string][]MemberID
-	Nodes     []Peer   // nodes of the parties other than this one
+	Nodes  []Peer // nodes of the parties other than this one
 }
 
 // Peer is a node that may be connected to.

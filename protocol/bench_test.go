@@ -1,0 +1,88 @@
+package protocol
+
+import (
+	"testing"
+)
+
+const benchObjects = 500
+
+func report(b *testing.B) {
+	b.ReportMetric(float64(benchObjects)*float64(b.N)/b.Elapsed().Seconds(), "objects/s")
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(benchObjects)/float64(b.N), "ns/object")
+}
+
+func BenchmarkPack(b *testing.B) {
+	c, objects := testCodec(b), stixLike(benchObjects)
+	for b.Loop() {
+		if _, err := c.Pack(objects, testHash("seed")); err != nil {
+			b.Fatal(err)
+		}
+	}
+	report(b)
+}
+
+func BenchmarkSeal(b *testing.B) {
+	c := testCodec(b)
+	body, err := c.Pack(stixLike(benchObjects), testHash("seed"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	draft, key := testDraft(body), testKey("node")
+	for b.Loop() {
+		if _, err := c.Seal(draft, Position{}, nil, key); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	c := testCodec(b)
+	frame := sealed(b, c, stixLike(benchObjects)).Frame()
+	for b.Loop() {
+		if _, err := c.Decode(frame); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkOpen(b *testing.B) {
+	c := testCodec(b)
+	frame, key := sealed(b, c, stixLike(benchObjects)).Frame(), publicOf(testKey("node"))
+	b.SetBytes(int64(len(frame)))
+	for b.Loop() {
+		s, err := c.Decode(frame)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := c.Open(s, key); err != nil {
+			b.Fatal(err)
+		}
+	}
+	report(b)
+}
+
+func BenchmarkReopen(b *testing.B) {
+	c := testCodec(b)
+	frame := sealed(b, c, stixLike(benchObjects)).Frame()
+	for b.Loop() {
+		if _, err := c.Reopen(frame); err != nil {
+			b.Fatal(err)
+		}
+	}
+	report(b)
+}
+
+func BenchmarkReopenAndLoad(b *testing.B) {
+	c := testCodec(b)
+	frame := sealed(b, c, stixLike(benchObjects)).Frame()
+	for b.Loop() {
+		m, err := c.Reopen(frame)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := m.Load(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	report(b)
+}
