@@ -1,4 +1,3 @@
-// Package policy decides: pure functions of agreements, objects and time.
 package policy
 
 import (
@@ -19,6 +18,18 @@ const (
 	Allow
 )
 
+// String returns "refuse", "withhold" or "allow", as audit rows have it.
+func (o Outcome) String() string {
+	switch o {
+	case Allow:
+		return "allow"
+	case Withhold:
+		return "withhold"
+	default:
+		return "refuse"
+	}
+}
+
 // Layer is who decided, in the order in which they are asked.
 type Layer uint8
 
@@ -30,6 +41,22 @@ const (
 	Local     // the operator's own rules
 )
 
+// String returns "form", "floor", "agreement" or "local", as audit rows have it.
+func (l Layer) String() string {
+	switch l {
+	case Form:
+		return "form"
+	case Floor:
+		return "floor"
+	case Governing:
+		return "agreement"
+	case Local:
+		return "local"
+	default:
+		return ""
+	}
+}
+
 // Decision is the answer, with why. Decisions are comparable and small; two
 // objects of one class share one.
 type Decision struct {
@@ -40,59 +67,96 @@ type Decision struct {
 	Clause    string           // number of the clause that decided, or ""
 	Text      string           // plain words: the clause's prose or the rule of the floor
 	Marking   protocol.Marking // under which the object was decided (default applied)
+	Expires   time.Time        // the moment at which a date may change the answer; zero: none will
 }
 
-// Subject is what the decision is about, as far as any clause may ask. It is
-// comparable: it is the key of the class cache.
+// Outward is all that anyone but the local operator and the parties of the
+// agreement may be told: nothing of layer, agreement or clause.
+func (d Decision) Outward() string {
+	if d.Outcome == Allow {
+		return "available"
+	}
+	return "not available"
+}
+
+// Err returns nil for Allow, else an error of kind Refused that names layer,
+// clause and text. It is for the local operator: others get Outward.
+func (d Decision) Err(op string) error {
+	if d.Outcome == Allow {
+		return nil
+	}
+	clause := ""
+	if d.Clause != "" {
+		clause = ", clause " + d.Clause
+	}
+	return protocol.E(protocol.Refused, op, protocol.Errorf(protocol.Refused, "",
+		"%s by %s%s: %s", past(d.Outcome), d.Layer, clause, d.Text),
+		"entente policy check says which clause or rule would have to change")
+}
+
+// Reason returns the decision as audit rows keep it.
+func (d Decision) Reason() protocol.AuditReason {
+	return protocol.AuditReason{Layer: d.Layer.String(), Clause: d.Clause, Text: d.Text}
+}
+
+// Subject is what the decision is about, as far as any clause may ask.
 type Subject struct {
 	Type    string
 	Marking protocol.Marking // NoMarking: unmarked
 	Problem string           // a marking problem: decided as RED
+	// Header is, for Inbound, the highest marking that the header of the
+	// message claims: an object above it is refused. NoMarking: not asked.
+	Header protocol.Marking
+	// Version is, for Inbound, the agreement version that the message was
+	// sealed under. Zero means the version in force.
+	Version uint64
 }
 
-// SubjectOf returns the subject of an object.
-func SubjectOf(o *stix.Object) Subject { panic("policy: not built yet") }
+// SubjectOf returns the subject of an object. For Inbound the caller adds
+// Header and Version from the message.
+func SubjectOf(o *stix.Object) Subject {
+	return Subject{Type: o.Type, Marking: o.Level.Marking, Problem: o.Level.Problem}
+}
 
 // Verdict is the decision for a whole topic: for everybody, and for whom not.
+// Layer, Clause and Text of one that is not Allow are those of the first
+// denial: floor before agreement, forbidding clauses in the document's order
+// before the lack of a permitting one.
 type Verdict struct {
 	Decision                     // Allow when every reader may have it
-	Readers  []protocol.MemberID // who may read, sorted; shared, not to be changed
+	Readers  []protocol.MemberID // who may read, sorted, the author included; the zero id is the public; shared, not to be changed
 	Denied   []Denial            // who may not, and why; shared, not to be changed
+}
+
+// Reason returns the verdict as audit rows keep it, with those it was denied.
+func (v Verdict) Reason() protocol.AuditReason {
+	r := v.Decision.Reason()
+	for _, d := range v.Denied {
+		r.Parties = append(r.Parties, d.Reader)
+	}
+	return r
 }
 
 // Denial is one reader's refusal.
 type Denial struct {
-	Reader   protocol.MemberID
+	Reader   protocol.MemberID // zero: the public
 	Decision Decision
 }
 
-// Engine decides under a fixed set of agreements. It is immutable but for its
-// cache, and safe for concurrent use; a change of agreements makes a new one.
-type Engine struct{ _ int }
-
-// Nobody is the reader who is no party: a reader of public agreements.
+// Reader is who asks. The zero Reader is nobody in particular: a reader of
+// public agreements.
 type Reader struct {
 	Member protocol.MemberID // zero: no party to anything
 }
 
-// Compile makes an Engine for a node of member self from the agreements in
-// force or known. Unknown words in an agreement are refused here with the line.
-func Compile(self protocol.MemberID, agreements []*protocol.Agreement) (*Engine, error) {
-	panic("policy: not built yet")
-}
-
-// Outbound decides whether an object by author may go on the topic at now.
-func (e *Engine) Outbound(agreement protocol.AgreementID, topic string, author protocol.MemberID, s Subject, now time.Time) Verdict {
-	panic("policy: not built yet")
-}
-
-// Inbound decides whether this member may take an object that author sent on
-// the topic in a message bearing header marking top.
-func (e *Engine) Inbound(agreement protocol.AgreementID, topic string, author protocol.MemberID, s Subject, now time.Time) Decision {
-	panic("policy: not built yet")
-}
-
-// Read decides whether reader may have an object of one provenance.
-func (e *Engine) Read(reader Reader, agreement protocol.AgreementID, topic string, author protocol.MemberID, s Subject, now time.Time) Decision {
-	panic("policy: not built yet")
+// past returns the outcome as what was done.
+func past(o Outcome) string {
+	switch o {
+	case Allow:
+		return "allowed"
+	case Withhold:
+		return "withheld"
+	default:
+		return "refused"
+	}
 }

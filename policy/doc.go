@@ -1,0 +1,2 @@
+// Package policy decides: pure functions of agreements, objects and time.
+package policy
