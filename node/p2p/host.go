@@ -1,12 +1,24 @@
-// Package p2p is the wire: hosts, gossip, sync and direct streams, gating. It
-// is the only package that knows libp2p.
 package p2p
 
 import (
 	"context"
 	"crypto/ed25519"
+	"errors"
+	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/connmgr"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	basic "github.com/libp2p/go-libp2p/p2p/net/connmgr"
+	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
+	libp2pquic "github.com/libp2p/go-libp2p/p2p/transport/quic"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 
 	"entente/protocol"
 )
@@ -50,49 +62,275 @@ type Config struct {
 	Listen    []string           // multiaddrs
 	Handler   Handler
 	Logger    *slog.Logger
-	SyncEvery time.Duration // with a random peer; default 45 s
+	SyncEvery time.Duration   // with a random peer; default 45 s
+	Extra     []libp2p.Option // for simulated networks in tests
 }
 
 // Host is a libp2p host with everything on it. It serves either private or
 // public agreements, never both.
-type Host struct{ _ int }
+type Host struct {
+	cfg      Config
+	self     peer.ID
+	net      host.Host
+	roster   *atomic.Pointer[roster] // written by Update alone
+	refusals *refusals
+	losses   *losses
+	peers    *peerTable
+	streams  *streamSet
+	sync     *scheduler
+	tasks    *tasks
+	redial   chan struct{}
+	ctx      context.Context // ends with the host
+	cancel   context.CancelFunc
+	updating sync.Mutex // held by Update: one at a time
+	mu       sync.RWMutex
+	groups   map[protocol.AgreementID]*group // owner: mu, written by Update alone
+}
 
-// New makes a host that listens but knows nobody yet.
-func New(cfg Config) (*Host, error) { panic("p2p: not built yet") }
+// New makes a host that listens but knows nobody yet. Run must be called, or
+// Close. It fails with Invalid when the key or an address is no good, and with
+// Other when it cannot listen.
+func New(cfg Config) (*Host, error) {
+	const op = "start the network"
+	if len(cfg.Key) != ed25519.PrivateKeySize || cfg.Handler == nil {
+		return nil, protocol.Errorf(protocol.Invalid, op, "a host needs an Ed25519 key and a handler")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.SyncEvery <= 0 {
+		cfg.SyncEvery = 45 * time.Second
+	}
+	key, err := crypto.UnmarshalEd25519PrivateKey(cfg.Key)
+	if err != nil {
+		return nil, protocol.E(protocol.Invalid, op, err, "")
+	}
+	self, err := peer.IDFromPrivateKey(key)
+	if err != nil {
+		return nil, protocol.E(protocol.Invalid, op, err, "")
+	}
+	h := &Host{
+		cfg: cfg, self: self, roster: &atomic.Pointer[roster]{}, refusals: newRefusals(), losses: newLosses(),
+		peers: newPeerTable(), streams: newStreamSet(), tasks: &tasks{}, redial: make(chan struct{}, 1),
+		groups: map[protocol.AgreementID]*group{},
+	}
+	empty, err := newRoster(nil, cfg.Public, self)
+	if err != nil {
+		return nil, err
+	}
+	h.roster.Store(empty)
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.sync = newScheduler(h)
+	if h.net, err = h.listen(key); err != nil {
+		h.cancel()
+		return nil, protocol.E(protocol.Other, op, err, "check the listen addresses, and that no other process uses the ports")
+	}
+	h.net.SetStreamHandler(protocolID, h.accept)
+	return h, nil
+}
+
+// listen makes the libp2p host, with everything off that is not needed: no
+// relay, no NAT service, no discovery, no ping, no metrics registry.
+func (h *Host) listen(key crypto.PrivKey) (host.Host, error) {
+	resources, err := newResourceManager()
+	if err != nil {
+		return nil, err
+	}
+	var connections connmgr.ConnManager = connmgr.NullConnMgr{}
+	if h.cfg.Public {
+		if connections, err = basic.NewConnManager(512, 640, basic.WithGracePeriod(time.Minute)); err != nil {
+			return nil, errors.Join(err, resources.Close())
+		}
+	}
+	listen := libp2p.ListenAddrStrings(h.cfg.Listen...)
+	if len(h.cfg.Listen) == 0 {
+		listen = libp2p.NoListenAddrs
+	}
+	options := append([]libp2p.Option{
+		libp2p.Identity(key),
+		libp2p.Transport(tcp.NewTCPTransport),
+		libp2p.Transport(libp2pquic.NewTransport),
+		libp2p.Security(libp2ptls.ID, libp2ptls.New),
+		libp2p.DefaultMuxers,
+		libp2p.ConnectionGater(&gate{public: h.cfg.Public, roster: h.roster, refusals: h.refusals}),
+		libp2p.ResourceManager(resources),
+		libp2p.ConnectionManager(connections),
+		libp2p.UserAgent("entente"),
+		libp2p.ProtocolVersion("entente"),
+		libp2p.Ping(false),
+		libp2p.DisableRelay(),
+		libp2p.ForceReachabilityPublic(),
+		libp2p.DisableIdentifyAddressDiscovery(),
+		libp2p.DisableMetrics(),
+		listen,
+	}, h.cfg.Extra...)
+	made, err := libp2p.New(options...)
+	if err != nil {
+		return nil, errors.Join(err, resources.Close())
+	}
+	return made, nil
+}
 
 // Run keeps connections, gossip and sync going until ctx ends, then closes the
 // host and waits for everything it started.
-func (h *Host) Run(ctx context.Context) error { panic("p2p: not built yet") }
+func (h *Host) Run(ctx context.Context) error {
+	watching, err := h.watch()
+	if err != nil {
+		return errors.Join(protocol.E(protocol.Other, "run the network", err, ""), h.Close())
+	}
+	h.tasks.run(watching)
+	h.tasks.run(h.dialLoop)
+	h.tasks.run(h.sync.loop)
+	h.tasks.run(h.tendLoop)
+	select {
+	case <-ctx.Done():
+	case <-h.ctx.Done():
+	}
+	return h.Close()
+}
+
+// Close ends everything at once and waits for it. Run calls it; a host that
+// was never run must be closed by hand. It may be called more than once.
+func (h *Host) Close() error {
+	h.cancel()
+	h.updating.Lock() // an Update that is under way ends first; later ones refuse
+	h.mu.Lock()
+	groups := h.groups
+	h.groups = map[protocol.AgreementID]*group{}
+	h.mu.Unlock()
+	h.updating.Unlock()
+	for _, g := range groups {
+		g.stop()
+	}
+	h.streams.close()
+	err := h.net.Close()
+	h.tasks.wait()
+	if err != nil {
+		return fmt.Errorf("close the network: %w", err)
+	}
+	return nil
+}
 
 // Update replaces what the host joins and whom it admits. Connections to nodes
-// that are in no membership any more are closed.
-func (h *Host) Update(memberships []protocol.Membership) error { panic("p2p: not built yet") }
+// that are in no membership any more are closed, and streams of agreements to
+// peers that are no longer in them. It fails with Invalid when the memberships
+// contradict themselves or this host's kind; then nothing has changed.
+func (h *Host) Update(memberships []protocol.Membership) error {
+	h.updating.Lock()
+	defer h.updating.Unlock()
+	if h.ctx.Err() != nil {
+		return protocol.Errorf(protocol.Unreachable, "update the network", "the host is closed")
+	}
+	before := h.roster.Load()
+	next, err := newRoster(memberships, h.cfg.Public, h.self)
+	if err != nil {
+		return err
+	}
+	h.roster.Store(next)
+	for id, g := range h.groups { // written by Update alone, which holds updating
+		m := next.memberships[id]
+		if m == nil || g.degree != degreeFor(len(m.parties)+1) {
+			h.mu.Lock()
+			delete(h.groups, id)
+			h.mu.Unlock()
+			g.stop()
+		}
+	}
+	h.streams.cut(func(s *stream) bool { return !h.mayHold(s) })
+	for id := range before.nodes {
+		if _, known := next.nodes[id]; !known {
+			_ = h.net.Network().ClosePeer(id)
+		}
+	}
+	var failed error
+	for _, m := range next.order {
+		failed = errors.Join(failed, h.joinGroup(m))
+	}
+	for id := range next.nodes {
+		if _, known := before.nodes[id]; !known {
+			h.peers.hurry(id)
+		}
+	}
+	h.sync.rosterChanged(before, next)
+	wake(h.redial)
+	return failed
+}
+
+// joinGroup starts the membership's gossip where it does not run, joins its
+// topics, and offers it the connected peers.
+func (h *Host) joinGroup(m *membership) error {
+	g := h.group(m.Agreement)
+	if g == nil {
+		var err error
+		if g, err = h.newGroup(m); err != nil {
+			return protocol.E(protocol.Other, "update the network", err, "")
+		}
+	}
+	h.mu.Lock()
+	h.groups[m.Agreement] = g
+	err := g.join(m)
+	h.mu.Unlock()
+	if err != nil {
+		return protocol.E(protocol.Other, "update the network", err, "")
+	}
+	for id := range m.parties {
+		g.view.announce(id)
+	}
+	return nil
+}
+
+func (h *Host) group(agreement protocol.AgreementID) *group {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.groups[agreement]
+}
+
+func (h *Host) allGroups() []*group {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	all := make([]*group, 0, len(h.groups))
+	for _, g := range h.groups {
+		all = append(all, g)
+	}
+	return all
+}
+
+func (h *Host) membership(agreement protocol.AgreementID) *membership {
+	return h.roster.Load().memberships[agreement]
+}
 
 // Broadcast gossips a frame to the topic. It fails with Unreachable when the
-// host has not joined it; having no peers is no failure.
+// host has not joined it, and with Limit when the frame is too large; having no
+// peers is no failure.
 func (h *Host) Broadcast(ctx context.Context, agreement protocol.AgreementID, topic string, frame []byte) error {
-	panic("p2p: not built yet")
-}
-
-// Sync asks for a sync of the agreement soon, with a peer of the Host's choice.
-func (h *Host) Sync(agreement protocol.AgreementID) { panic("p2p: not built yet") }
-
-// Fetch asks the host at any of the addresses (multiaddrs with /p2p) for the
-// documents of a public agreement.
-func (h *Host) Fetch(ctx context.Context, addresses []string, agreement protocol.AgreementID) ([]protocol.Document, error) {
-	panic("p2p: not built yet")
-}
-
-// Peers tells about every peer known from memberships or connected.
-func (h *Host) Peers() []protocol.PeerStatus { panic("p2p: not built yet") }
-
-// Ping measures the round trip to a peer, dialling it if need be.
-func (h *Host) Ping(ctx context.Context, transport protocol.PublicKey) (time.Duration, error) {
-	panic("p2p: not built yet")
+	const op = "gossip a message"
+	if len(frame) > maxFrame {
+		return protocol.Errorf(protocol.Limit, op, "a message of %d bytes; at most %d are sent", len(frame), maxFrame)
+	}
+	h.mu.RLock()
+	var t *joined
+	if g := h.groups[agreement]; g != nil {
+		t = g.topics[topic]
+	}
+	h.mu.RUnlock()
+	if t == nil {
+		return protocol.Errorf(protocol.Unreachable, op, "topic %q of agreement %s is not joined", topic, agreement.Short())
+	}
+	if err := t.topic.Publish(ctx, frame); err != nil {
+		return protocol.E(protocol.Unreachable, op, err, "")
+	}
+	return nil
 }
 
 // Addresses returns the multiaddrs on which the host can be reached, without /p2p.
-func (h *Host) Addresses() []string { panic("p2p: not built yet") }
+func (h *Host) Addresses() []string {
+	addresses := h.net.Addrs()
+	texts := make([]string, len(addresses))
+	for i, a := range addresses {
+		texts[i] = a.String()
+	}
+	return texts
+}
 
 // PeerID returns the host's libp2p peer id.
-func (h *Host) PeerID() string { panic("p2p: not built yet") }
+func (h *Host) PeerID() string { return h.self.String() }
