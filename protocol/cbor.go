@@ -178,8 +178,10 @@ func whyDifferent(data, again []byte) error {
 			}
 		}
 	}
-	return errors.New("not in deterministic CBOR: an integer or length is longer than need be, keys are out of order, or a value has the wrong type")
+	return errNotDeterministic
 }
+
+var errNotDeterministic = errors.New("not in deterministic CBOR: an integer or length is longer than need be, keys are out of order, or a value has the wrong type")
 
 // plainCBOR rephrases the library's errors, which speak of Go types.
 func plainCBOR(err error) error {

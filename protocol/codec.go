@@ -41,6 +41,10 @@ const ratioExempt = 64 << 10
 // maxWindow bounds the memory that a compressed body may ask for.
 const maxWindow = 8 << 20
 
+// window is the one that compressing uses: objects of a batch resemble their
+// neighbours, so a longer one costs memory and gains nothing.
+const window = 256 << 10
+
 // overhead is what a frame takes beside header and body, at most: version,
 // two lengths, signature and encoding.
 const overhead = 1 + 5 + ed25519.SignatureSize + 1 + 5
@@ -75,7 +79,7 @@ func NewCodec(limits Limits) (*Codec, error) {
 		return nil, E(Invalid, op, err, "start from DefaultLimits")
 	}
 	compressor, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest),
-		zstd.WithEncoderCRC(false), zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true))
+		zstd.WithEncoderCRC(false), zstd.WithWindowSize(window), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		return nil, E(Other, op, err, "")
 	}

@@ -77,7 +77,7 @@ func (h Header) Log() LogID {
 
 // HeaderHash returns the hash of a header from its signed bytes: the head of
 // its log, and the identity of its message (spec, "Header").
-func HeaderHash(header []byte) Hash { return domainHash(domainHeaderHash, []byte(header)) }
+func HeaderHash(header []byte) Hash { return domainHash(domainHeaderHash, header) }
 
 // DecodeHeader reads the signed bytes of a header strictly, under the default
 // limits. Nothing is verified: see VerifyHeader.
@@ -245,11 +245,11 @@ func decodeHeader(data []byte, limits Limits) (Header, error) {
 	}
 	var w wireHeader
 	extensions, err := unmarshalMap(data, &w)
-	if err != nil {
-		return Header{}, E(Malformed, op, err, "")
-	}
 	if w.Format > FormatVersion {
 		return Header{}, unknownFormat(op, w.Format)
+	}
+	if err != nil {
+		return Header{}, E(Malformed, op, err, "")
 	}
 	h, err := w.header()
 	if err == nil {

@@ -41,23 +41,6 @@ type PeerStatus struct {
 	Received  uint64
 }
 
-// FrontierEntry tells how far one log is held without a gap.
-type FrontierEntry struct {
-	Log      LogID
-	Base     uint64 // the first sequence number whose body may still be held
-	Position Position
-}
-
-// Frontier is a set of entries, sorted by the hash of the log's id.
-type Frontier []FrontierEntry
-
-// Want asks for the messages after From up to To of one log.
-type Want struct {
-	Log  LogID
-	From uint64 // exclusive
-	To   uint64 // inclusive
-}
-
 // PeerEventKind names what happened with a peer.
 type PeerEventKind string
 
