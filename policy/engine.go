@@ -166,7 +166,8 @@ func (e *Engine) Read(reader Reader, agreement protocol.AgreementID, topic strin
 // the moment at which that may change (zero: at none): no permitting clause
 // names them, or one forbids them everything. They are no readers of the
 // topic, so nothing of it may be sent to them; the moment after which that is
-// to be asked again matters as much as the list. The public is left out.
+// to be asked again matters as much as the list. In a public agreement the zero
+// id, which sorts first, stands for the public.
 func (e *Engine) Barred(agreement protocol.AgreementID, topic string, now time.Time) ([]protocol.MemberID, time.Time) {
 	r := e.rules[agreement]
 	if r == nil || r.topics[topic] == nil {
@@ -176,9 +177,9 @@ func (e *Engine) Barred(agreement protocol.AgreementID, topic string, now time.T
 	_, until := t.window(at)
 	reading := t.reading(at, r.everyone)
 	var barred []protocol.MemberID
-	for i, p := range r.readers {
-		if i > 0 && !reading.has(i) {
-			barred = append(barred, p.ID)
+	for i := r.everyone.next(0); i >= 0; i = r.everyone.next(i + 1) {
+		if !reading.has(i) {
+			barred = append(barred, r.readers[i].ID)
 		}
 	}
 	return barred, r.decision(protocol.NoMarking, until).Expires
