@@ -64,7 +64,7 @@ func (l Limits) check() error {
 	case l.Ratio < 1:
 		return fmt.Errorf("ratio limit %d is under 1", l.Ratio)
 	case l.Objects < 1 || l.Objects > 1<<20:
-		return fmt.Errorf("object number limit %d is not from 1 to %d", l.Objects, 1<<20)
+		return fmt.Errorf("objects limit %d is not from 1 to %d", l.Objects, 1<<20)
 	case l.Object < 1 || l.Object > l.Body:
 		return fmt.Errorf("object limit %d is not from 1 to the body limit", l.Object)
 	}
