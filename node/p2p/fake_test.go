@@ -28,8 +28,8 @@ type fake struct {
 	synced    int
 	topics    []string // of what Check was asked about
 	busy      chan struct{}
-	refuse    bool                                                            // Take refuses everything
-	onTake    func()                                                          // called by Take, outside the lock
+	refuse    bool                                                           // Take refuses everything
+	onTake    func()                                                         // called by Take, outside the lock
 	onDocs    func(agreement protocol.AgreementID, docs []protocol.Document) // called by TakeDocuments
 }
 
@@ -76,7 +76,7 @@ func parseFrame(agreement protocol.AgreementID, frame []byte) (a arrival, err er
 	if len(frame) < frameHead+n {
 		return a, errors.New("short frame")
 	}
-	a.log = protocol.LogID{Agreement: agreement, Lane: protocol.TopicLane(string(frame[frameHead : frameHead+n])), Author: author}
+	a.log = protocol.LogID{Agreement: agreement, Lane: protocol.TopicLane(string(frame[frameHead : frameHead+n])), Author: author, Incarnation: protocol.Incarnation{1}}
 	a.frame = frame
 	return a, nil
 }
@@ -85,7 +85,7 @@ func parseFrame(agreement protocol.AgreementID, frame []byte) (a arrival, err er
 func (f *fake) publish(agreement protocol.AgreementID, topic string, payload []byte) []byte {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	log := protocol.LogID{Agreement: agreement, Lane: protocol.TopicLane(topic), Author: f.self}
+	log := protocol.LogID{Agreement: agreement, Lane: protocol.TopicLane(topic), Author: f.self, Incarnation: protocol.Incarnation{1}}
 	frame := makeFrame(f.self, uint64(len(f.logs[log])+1), topic, payload)
 	f.append(log, frame)
 	return frame

@@ -2,8 +2,6 @@ package p2p
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -137,24 +135,11 @@ func scoring(g *group) (*pubsub.PeerScoreParams, *pubsub.PeerScoreThresholds) {
 		}
 }
 
-// messageID returns the gossip id of a message: SHA-256 over topic and every
-// byte of data, never a field of a header.
+// messageID returns the gossip id of a message, which covers topic and every
+// byte of data and never a field of a header (protocol.GossipID).
 func messageID(m *pubsubpb.Message) string {
-	id := gossipHash(m.GetTopic(), m.GetData())
+	id := protocol.GossipID(m.GetTopic(), m.GetData())
 	return string(id[:])
-}
-
-func gossipHash(topic string, data []byte) (id [idSize]byte) {
-	h := sha256.New()
-	var size [8]byte
-	binary.BigEndian.PutUint64(size[:], uint64(len(topic)))
-	h.Write(size[:])
-	h.Write([]byte(topic))
-	binary.BigEndian.PutUint64(size[:], uint64(len(data)))
-	h.Write(size[:])
-	h.Write(data)
-	h.Sum(id[:0])
-	return id
 }
 
 // validate asks the handler. What it returned with Accept travels on with the

@@ -134,7 +134,7 @@ func (m *membership) acceptable(k kind) []tagKey {
 		return m.keys[:1]
 	case kindDocuments, kindPing:
 		if m.Public {
-			return append(slices.Clip(m.keys), openKey(m.Agreement))
+			return slices.Insert(slices.Clone(m.keys), 1, openKey(m.Agreement))
 		}
 		return m.keys
 	default:
