@@ -2,6 +2,7 @@ package policy
 
 import (
 	"math"
+	"math/bits"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -190,8 +191,9 @@ func (r *Rules) askClauses(c *class, t *topic, q question, readers set) {
 	c.decisions = make([]Decision, 1, 4)
 	settle := func(cl *clause, outcome Outcome) {
 		number := 0
-		for i := cl.to.next(0); i >= 0; i = cl.to.next(i + 1) {
-			if decided.has(i) {
+		for w, to := range cl.to {
+			fresh := to &^ decided[w]
+			if fresh == 0 {
 				continue
 			}
 			if number == 0 {
@@ -200,10 +202,12 @@ func (r *Rules) askClauses(c *class, t *topic, q question, readers set) {
 				number = len(c.decisions)
 				c.decisions = append(c.decisions, d)
 			}
-			decided.add(i)
-			c.of[i] = uint16(number)
+			decided[w] |= fresh
 			if outcome == Allow {
-				may.add(i)
+				may[w] |= fresh
+			}
+			for ; fresh != 0; fresh &= fresh - 1 {
+				c.of[w<<6+bits.TrailingZeros64(fresh)] = uint16(number)
 			}
 		}
 	}

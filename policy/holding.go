@@ -54,13 +54,17 @@ func (h *Holding) Len() int { return h.count }
 // refers to is missing, and what waited for it. An item that is not allowed
 // changes nothing. A new version of a held id takes the place of the older one.
 // evicted are those that were dropped, oldest first, to keep within the limit:
-// the reader gets them when it asks again, not from this stream.
+// the reader gets them when it asks again, not from this stream. An item that
+// is larger than the limit drops no other.
 func (h *Holding) Add(item ClosureItem) (released, evicted []ClosureItem) {
 	if !item.Allowed {
 		return nil, nil
 	}
 	if h.nodes[item.ID] == nil && h.seesAll(item) {
 		return []ClosureItem{item}, nil
+	}
+	if 1+len(item.Refs) > h.limit {
+		return nil, []ClosureItem{item}
 	}
 	h.arrival++
 	e := &held{item: item, own: h.nodeOf(item.ID), arrival: h.arrival}
