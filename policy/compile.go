@@ -121,7 +121,7 @@ func (r *Rules) Agreement() *protocol.Agreement { return r.agreement }
 // fault wraps an error of an agreement with its name and a way out.
 func (r *Rules) fault(err error) error {
 	return protocol.E(protocol.Invalid, "compile agreement "+name(r.agreement.Name), err,
-		"the parties must sign a version that says this otherwise: entente agreements propose")
+		"put the document right before it is signed; one that is signed already needs a new version")
 }
 
 // checkWhole looks at what concerns no single clause.
@@ -329,11 +329,11 @@ func (r *Rules) narrow(s set, words []string, having map[string]set) {
 	if len(words) == 0 {
 		return
 	}
-	any := newSet(len(r.readers))
+	wanted := newSet(len(r.readers))
 	for _, w := range words {
-		any.union(having[w])
+		wanted.union(having[w])
 	}
-	s.intersect(any)
+	s.intersect(wanted)
 }
 
 // selectTypes returns the numbers of types, nil for any.
@@ -403,8 +403,8 @@ func (r *Rules) file(c *clause) int {
 		return len(r.topics)
 	}
 	topics := slices.Compact(slices.Sorted(slices.Values(c.source.Topics)))
-	for _, name := range topics {
-		add(r.topics[name])
+	for _, t := range topics {
+		add(r.topics[t])
 	}
 	return len(topics)
 }

@@ -91,7 +91,7 @@ func (d Decision) Err(op string) error {
 	}
 	return protocol.E(protocol.Refused, op, protocol.Errorf(protocol.Refused, "",
 		"%s by %s%s: %s", past(d.Outcome), d.Layer, clause, d.Text),
-		"entente policy check says which clause or rule would have to change")
+		"entente explain shows every layer and clause that was asked")
 }
 
 // Reason returns the decision as audit rows keep it.
