@@ -18,7 +18,7 @@ import (
 // Limits of a document's text (spec, "Documents").
 const (
 	maxDocument  = 1 << 20
-	maxNesting   = 16
+	maxCollections   = 16
 	maxListItems = 20000
 	maxText      = 16 << 10
 )
@@ -130,8 +130,8 @@ func scanNesting(text []byte) error {
 			indents = append(indents, len(line)-len(trimmed))
 		}
 		flow += flowDepth(trimmed)
-		if len(indents)+flow > maxNesting {
-			return &FaultError{Line: number + 1, Column: indent + 1, Text: fmt.Sprintf("collections nest deeper than %d", maxNesting), Source: line}
+		if len(indents)+flow > maxCollections {
+			return &FaultError{Line: number + 1, Column: indent + 1, Text: fmt.Sprintf("collections nest deeper than %d", maxCollections), Source: line}
 		}
 		flow = max(0, flow-strings.Count(trimmed, "]")-strings.Count(trimmed, "}"))
 	}
