@@ -86,3 +86,73 @@ func BenchmarkReopenAndLoad(b *testing.B) {
 	}
 	report(b)
 }
+
+// benchFrontier is as long as a frontier can be in one piece.
+func benchFrontier() Frontier {
+	f := make(Frontier, MaxFrontier)
+	for i := range f {
+		f[i].Log = exampleLogs()[0]
+		f[i].Log.Author.Node = uint32(i)
+		f[i].Position = Position{Sequence: 1000, Head: testHash("head")}
+	}
+	f.Sort()
+	return f
+}
+
+func BenchmarkFrontierEncode(b *testing.B) {
+	f := benchFrontier()
+	for b.Loop() {
+		if _, err := EncodeFrontier(f); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkFrontierDecode(b *testing.B) {
+	data, err := EncodeFrontier(benchFrontier())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		if _, err := DecodeFrontier(data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkFrontierDigest(b *testing.B) {
+	f := benchFrontier()
+	for b.Loop() {
+		f.Digest()
+	}
+}
+
+func BenchmarkAuditRowEncode(b *testing.B) {
+	r := exampleRow()
+	for b.Loop() {
+		if _, err := EncodeAuditRow(r); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkAuditRowDecode(b *testing.B) {
+	data, err := EncodeAuditRow(exampleRow())
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := DecodeAuditRow(data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkGossipID(b *testing.B) {
+	frame := sealed(b, testCodec(b), stixLike(benchObjects)).Frame()
+	b.SetBytes(int64(len(frame)))
+	for b.Loop() {
+		GossipID("topic", frame)
+	}
+}

@@ -23,6 +23,13 @@ const maxInteger = 1<<53 - 1
 // maxMicros is the last microsecond of the year 9999.
 const maxMicros = 253402300799999999
 
+// Limits of every CBOR value (spec, "Encoding").
+const (
+	maxNesting  = 8 // arrays and maps inside one another, the outermost included
+	maxElements = 1 << 20
+	maxPairs    = 64
+)
+
 // The modes are immutable and safe for concurrent use.
 var (
 	cborEncoding = encodingMode()
@@ -41,9 +48,9 @@ func encodingMode() cbor.EncMode {
 func decodingMode(extra cbor.ExtraDecErrorCond) cbor.DecMode {
 	mode, err := cbor.DecOptions{
 		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
-		MaxNestedLevels:   8,
-		MaxArrayElements:  1 << 20,
-		MaxMapPairs:       64,
+		MaxNestedLevels:   maxNesting,
+		MaxArrayElements:  maxElements,
+		MaxMapPairs:       maxPairs,
 		IndefLength:       cbor.IndefLengthForbidden,
 		TagsMd:            cbor.TagsForbidden,
 		ExtraReturnErrors: extra,
@@ -131,7 +138,12 @@ func plainValue(v any) bool {
 		return !slices.ContainsFunc(v, func(e any) bool { return !plainValue(e) })
 	case map[any]any:
 		for key, e := range v {
-			if !plainValue(key) || !plainValue(e) {
+			switch key.(type) {
+			case uint64, int64, string:
+			default:
+				return false
+			}
+			if !plainValue(e) {
 				return false
 			}
 		}

@@ -18,7 +18,9 @@ type Codec struct {
 }
 
 // Limits bound what a Codec makes and takes. A limit that is hit is an error
-// of kind Limit that names the limit and its value.
+// of kind Limit that names the limit and its value. The default ones are part of
+// the format (spec, "Frame"): a node with lower ones rejects honest messages, so
+// others are for tests.
 type Limits struct {
 	Frame   int // bytes of a whole message on the wire; one with leaves gone has room for their hashes
 	Header  int // bytes of an encoded header
@@ -84,7 +86,6 @@ func NewCodec(limits Limits) (*Codec, error) {
 		return nil, E(Other, op, err, "")
 	}
 	decompressor, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxWindow(maxWindow),
-		zstd.WithDecoderMaxMemory(uint64(limits.Body+growth*limits.Objects)),
 		zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderLowmem(true), zstd.IgnoreChecksum(true))
 	if err != nil {
 		return nil, E(Other, op, err, "")
@@ -253,7 +254,7 @@ func (c *Codec) Seal(d Draft, prev Position, supersedes *Supersession, key ed255
 	h := Header{
 		Agreement: d.Agreement, AgreementVersion: d.AgreementVersion, Lane: d.Lane, Author: d.Author,
 		Epoch: d.Epoch, Incarnation: d.Incarnation, Sequence: prev.Sequence + 1, Previous: prev.Head,
-		Time: d.Time.UTC().Truncate(time.Microsecond), Marking: d.Marking, Audience: d.Audience, Content: d.Content,
+		Time: time.UnixMicro(d.Time.UnixMicro()).UTC(), Marking: d.Marking, Audience: d.Audience, Content: d.Content,
 		Root: d.Body.root, Objects: d.Body.Objects(), BodyLength: len(d.Body.contents.raw),
 	}
 	if supersedes != nil {

@@ -29,6 +29,14 @@ func zstdRaw(data []byte) []byte {
 	return zstdBlock(zstdHead(len(data)), true, 0, len(data), data)
 }
 
+// zstdParts is data in two frames, with all that a reader must put up with.
+func zstdParts(data []byte) []byte {
+	skippable := []byte{0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3}
+	unknownSize := []byte{0x28, 0xb5, 0x2f, 0xfd, 0x04, 0x68} // a checksum, no size, a window of 8 MiB
+	second := zstdBlock(unknownSize, true, 0, len(data)-50, data[50:])
+	return bytes.Join([][]byte{skippable, zstdRaw(data[:50]), second, {1, 2, 3, 4}}, nil)
+}
+
 // zstdBomb is a zstd frame of size zero bytes, in blocks of 128 KiB.
 func zstdBomb(head []byte, size int) []byte {
 	const block = 128 << 10
@@ -101,6 +109,7 @@ func messageVectors(t *testing.T) vectorFile {
 	file.Accept = []vector{
 		accept("three objects, not compressed", mm.frame(nil, 0, raw), mm.means()),
 		accept("three objects, compressed", mm.frame(nil, encodedZstd, zstdRaw(raw)), mm.means()),
+		accept("compressed, two zstd frames after a skippable one, the second of unknown size with a wrong checksum", mm.frame(nil, encodedZstd, zstdParts(raw)), mm.means()),
 		accept("object 1 is gone", mm.frame(nil, encodedPartial, part.raw), partMeans),
 		accept("object 1 is gone, compressed", mm.frame(nil, encodedPartial|encodedZstd, zstdRaw(part.raw)), partMeans),
 		accept("all objects are gone", mm.frame(nil, encodedPartial, none.raw), noneMeans),
@@ -191,6 +200,8 @@ func bodyRefusals(t *testing.T, mm *messageMaker) []refusal {
 		refuse("zstd cut short", mm.frame(nil, encodedZstd, zstdRaw(raw)[:40]), Malformed),
 		refuse("zstd with trailing bytes", mm.frame(nil, encodedZstd, append(zstdRaw(raw), 1, 2, 3, 4, 5)), Malformed),
 		refuse("zstd frames without content", mm.frame(nil, encodedZstd, zstdBlock(zstdHead(0), true, 0, 0, nil)), Malformed),
+		refuse("zstd window over 8 MiB", mm.frame(nil, encodedZstd, zstdBlock([]byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x70}, true, 0, len(raw), raw)), Malformed),
+		refuse("zstd with a dictionary", mm.frame(nil, encodedZstd, zstdBlock([]byte{0x28, 0xb5, 0x2f, 0xfd, 0x01, 0x58, 7}, true, 0, len(raw), raw)), Malformed),
 		refuse("bomb: says how long it is", mm.frame(nil, encodedZstd, zstdBomb(zstdHead(64<<20), 64<<20)), Malformed),
 		refuse("bomb: does not say", mm.frame(nil, encodedZstd, zstdBomb(bytes.Clone(unknownSize), 64<<20)), Malformed),
 		refuse("bomb: partial", mm.frame(nil, encodedZstd|encodedPartial, zstdBomb(bytes.Clone(unknownSize), 64<<20)), Malformed),

@@ -229,6 +229,13 @@ func brokenMaps(t testing.TB, p pairs, intKey, bytesKey uint64) []refusal {
 		refuse("extension not minimal", p.with(t, 40, []byte{24, 1}).bytes(), Malformed),
 		refuse("extension with a tag", p.with(t, 40, []byte{0xc0, 0x60}).bytes(), Malformed),
 		refuse("extension not UTF-8", p.with(t, 40, []byte{0x61, 0xff}).bytes(), Malformed),
+		refuse("extension with undefined", p.with(t, 40, []byte{0xf7}).bytes(), Malformed),
+		refuse("extension below -2^63", p.with(t, 40, []byte{0x3b, 0x80, 0, 0, 0, 0, 0, 0, 0}).bytes(), Malformed),
+		refuse("extension with a key of bytes", p.with(t, 40, []byte{0xa1, 0x41, 1, 1}).bytes(), Malformed),
+		refuse("extension with a key that is true", p.with(t, 40, []byte{0xa1, 0xf5, 1}).bytes(), Malformed),
+		refuse("extension with a key twice", p.with(t, 40, []byte{0xa2, 1, 1, 1, 1}).bytes(), Malformed),
+		refuse("extension nested too deep", p.with(t, 40, append(bytes.Repeat([]byte{0x81}, 7), 0x80)).bytes(), Malformed),
+		refuse("extension with 65 pairs", p.with(t, 40, manyPairs(65)).bytes(), Malformed),
 		refuse("extensions out of order", p.with(t, 41, []byte{0}).with(t, 40, []byte{0}).bytes(), Malformed),
 		refuse("extension before a known key", append(pairs{{[]byte{24, 40}, []byte{0}}}, p...).bytes(), Malformed),
 	}
@@ -240,7 +247,19 @@ func extended(t testing.TB, p pairs) pairs {
 	t.Helper()
 	return p.with(t, 32, item(t, "for later")).
 		with(t, 40, item(t, []any{uint64(1), -5, []byte{1, 2}, map[string]any{"a": true, "b": nil}})).
-		with(t, 63, item(t, uint64(1)<<40))
+		with(t, 41, append(bytes.Repeat([]byte{0x81}, 6), 0x80)).
+		with(t, 42, manyPairs(64)).
+		with(t, 43, []byte{0x3b, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}).
+		with(t, 63, item(t, uint64(1)<<63))
+}
+
+// manyPairs is a map with the keys from 0.
+func manyPairs(n int) []byte {
+	out := appendHead(nil, 5<<5, uint64(n))
+	for i := range n {
+		out = append(appendHead(out, cborUint, uint64(i)), 0)
+	}
+	return out
 }
 
 func hexOf(b []byte) string { return hex.EncodeToString(b) }
