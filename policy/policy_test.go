@@ -114,6 +114,10 @@ func TestCompileRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCompileRefusesSets holds Compile to what concerns more than one clause.
+func TestCompileRefusesSets(t *testing.T) {
 	t.Run("one agreement twice", func(t *testing.T) {
 		a := alliance()
 		_, err := Compile(member("bank"), []*protocol.Agreement{a, a})
