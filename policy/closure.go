@@ -121,6 +121,7 @@ func (g *graph) targets(items []ClosureItem, refs int) []int32 {
 	}
 	return targets
 }
+
 // of returns the node of an id.
 func (g *graph) of(id string) int32 {
 	n, ok := g.number[id]
