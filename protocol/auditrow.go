@@ -3,6 +3,9 @@ package protocol
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
 )
 
 // maxAuditRow bounds an encoded audit row: a row that names every object of a
@@ -64,7 +67,8 @@ func (r *AuditRow) check() error {
 
 // EncodeAuditRow returns the deterministic encoding of a row (spec, "Audit
 // row"), which is what the audit log's hashes are over. Times are cut to
-// microseconds. A row that contradicts itself or holds text that is not UTF-8
+// microseconds, and U+FFFD stands for what is not UTF-8: texts may quote what
+// strangers sent, and a row must not fail for it. A row that contradicts itself
 // is Invalid.
 func EncodeAuditRow(r AuditRow) ([]byte, error) {
 	const op = "encode audit row"
@@ -72,8 +76,8 @@ func EncodeAuditRow(r AuditRow) ([]byte, error) {
 		return nil, E(Invalid, op, err, "")
 	}
 	w := wireAuditRow{
-		Number: r.Number, Kind: string(r.Kind), Action: r.Action, Outcome: r.Outcome, Version: r.Version,
-		Topic: r.Topic, Sequence: r.Sequence, Peer: r.Peer, Positions: r.Positions, Objects: r.Objects,
+		Number: r.Number, Kind: valid(string(r.Kind)), Action: valid(r.Action), Outcome: valid(r.Outcome), Version: r.Version,
+		Topic: valid(r.Topic), Sequence: r.Sequence, Peer: valid(r.Peer), Positions: r.Positions, Objects: validAll(r.Objects),
 		Count: r.Count, Bytes: r.Bytes,
 	}
 	if !r.Time.IsZero() {
@@ -94,7 +98,7 @@ func EncodeAuditRow(r AuditRow) ([]byte, error) {
 			Author: wireAuthor{Member: l.Author.Member[:], Node: l.Author.Node}, Incarnation: l.Incarnation[:]}
 	}
 	if q := r.Reason; q.Layer != "" || q.Clause != "" || q.Text != "" || len(q.Parties) > 0 {
-		w.Reason = &wireReason{Layer: q.Layer, Clause: q.Clause, Text: q.Text, Parties: make([][]byte, len(q.Parties))}
+		w.Reason = &wireReason{Layer: valid(q.Layer), Clause: valid(q.Clause), Text: valid(q.Text), Parties: make([][]byte, len(q.Parties))}
 		for i := range q.Parties {
 			w.Reason.Parties[i] = q.Parties[i][:]
 		}
@@ -107,6 +111,20 @@ func EncodeAuditRow(r AuditRow) ([]byte, error) {
 		return nil, E(Limit, op, fmt.Errorf("the row has %d bytes; the limit is %d", len(out), maxAuditRow), "write it as several rows")
 	}
 	return out, nil
+}
+
+func valid(s string) string { return strings.ToValidUTF8(s, "\ufffd") }
+
+// validAll returns the list itself where all of it is UTF-8.
+func validAll(list []string) []string {
+	if !slices.ContainsFunc(list, func(s string) bool { return !utf8.ValidString(s) }) {
+		return list
+	}
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = valid(s)
+	}
+	return out
 }
 
 // DecodeAuditRow reads exactly what EncodeAuditRow wrote, and rows with
