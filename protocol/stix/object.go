@@ -1,9 +1,9 @@
 package stix
 
 import (
-	"entente/protocol"
-	"io"
 	"time"
+
+	"entente/protocol"
 )
 
 // Limits bound what Parse and Reader take.
@@ -48,6 +48,7 @@ type details struct {
 	serial      string // serial_number of an x509-certificate
 	number      int64  // of an autonomous-system
 	hashes      []digest
+	definition  definition // of a marking-definition: what it says
 }
 
 // digest is one entry of a hashes dictionary.
@@ -86,54 +87,5 @@ type Warning struct {
 	Text     string
 }
 
-// Parse reads one object strictly and checks it against STIX 2.1: required
-// properties, id, timestamps, references, vocabularies. An error is of kind
-// Invalid or Limit and names object, property and rule. Parse keeps raw.
-func Parse(raw []byte, limits Limits) (*Object, error) { panic("stix: not built yet") }
-
 // Version orders the versions of one id: modified, or the zero time.
 func (o *Object) Version() time.Time { return o.Modified }
-
-// Canonical returns the RFC 8785 form of raw, whose SHA-256 is the content
-// identity of an object.
-func Canonical(raw []byte) ([]byte, error) { panic("stix: not built yet") }
-
-// ContentHash returns the SHA-256 of the canonical form.
-func ContentHash(raw []byte) (protocol.Hash, error) { panic("stix: not built yet") }
-
-// DeterministicID returns the id that STIX 2.1 section 2.9 gives to a
-// cyber-observable of the given bytes.
-func DeterministicID(raw []byte) (string, error) { panic("stix: not built yet") }
-
-// Item is one raw object out of a document, with where it stood.
-type Item struct {
-	Raw   []byte
-	Index int   // in the document, from 0
-	Byte  int64 // offset of its first byte in the (unpacked) document
-	Line  int   // of the document, from 1; 0 where unknown
-}
-
-// Reader takes the objects out of a document: a bundle, an array, one object,
-// objects one a line; plain or gzip. It does not parse them.
-type Reader struct{ _ int }
-
-// NewReader looks at the first bytes of r to tell what it is.
-func NewReader(r io.Reader, limits Limits) (*Reader, error) { panic("stix: not built yet") }
-
-// Next returns the next object, io.EOF after the last, or an error that says
-// where the document breaks (a truncated bundle is an error after its last
-// whole object). An object that alone breaks a limit is an *ItemError, and
-// Next may be called again.
-func (r *Reader) Next() (Item, error) { panic("stix: not built yet") }
-
-// ItemError is the failure of one object among others that can go on.
-type ItemError struct {
-	Item Item
-	Err  error
-}
-
-// Error implements error.
-func (e *ItemError) Error() string { return e.Err.Error() }
-
-// Unwrap returns the cause.
-func (e *ItemError) Unwrap() error { return e.Err }

@@ -1,0 +1,41 @@
+package stix
+
+import (
+	"crypto/sha256"
+	"errors"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"entente/protocol"
+)
+
+// Canonical returns the RFC 8785 form of raw, whose SHA-256 is the content
+// identity of an object: no blanks, names in order, one way to write each
+// string and number. It reads as strictly as Parse does, within the hard bounds
+// of this package; raw need not be a STIX object. The error is of kind Invalid
+// or Limit.
+func Canonical(raw []byte) ([]byte, error) {
+	hard := Limits{Object: maxObject, Depth: 512, Members: maxObject, List: maxObject, String: maxObject}
+	var tape [128]node
+	var names [64]uint32
+	p := parser{scanner: scanner{raw: raw, limits: hard, tape: tape[:0], names: names[:0]}, obj: &Object{}}
+	if err := p.scan(); err != nil {
+		return nil, p.failure(err)
+	}
+	value := jsontext.Value(append(make([]byte, 0, len(raw)), raw...))
+	if err := value.Canonicalize(); err != nil {
+		return nil, protocol.E(protocol.Invalid, "canonical form", err, "")
+	}
+	return value, nil
+}
+
+// ContentHash returns the SHA-256 of the canonical form.
+func ContentHash(raw []byte) (protocol.Hash, error) {
+	canonical, err := Canonical(raw)
+	if err != nil {
+		return protocol.Hash{}, err
+	}
+	return sha256.Sum256(canonical), nil
+}
+
+var errNoObservable = errors.New("it is no cyber-observable of STIX 2.1 whose id follows from its values")

@@ -1,0 +1,340 @@
+package stix
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"entente/protocol"
+)
+
+// parser is one run of Parse.
+type parser struct {
+	scanner
+	obj      *Object
+	t        typeID
+	slots    [slotCount]uint32 // tape indexes of values; 0 is absent
+	required int               // required properties of the type that were seen
+	own      int               // properties of the type itself that were seen
+}
+
+// bad is the error about a property: object, property, what is wrong, section.
+func (p *parser) bad(property, format string, args ...any) *fault {
+	name, _, _ := strings.Cut(property, "[")
+	name, _, _ = strings.Cut(name, ".")
+	section := p.t.info().section
+	if commonProperty(name).shape != shapeNone {
+		section = "3.2"
+	}
+	return &fault{kind: protocol.Invalid, at: -1,
+		text: fmt.Sprintf("property %s %s (STIX 2.1 section %s)", shortened(property), fmt.Sprintf(format, args...), section)}
+}
+
+// maxPath bounds the path of a property in errors, warnings and references: a
+// hostile object has long names within long names.
+const maxPath = 200
+
+// shortened quotes a path for an error text.
+func shortened(path string) string {
+	if len(path) > maxPath {
+		path = strings.ToValidUTF8(path[:maxPath], "") + "…"
+	}
+	return strconv.Quote(path)
+}
+
+// maxWarnings bounds the warnings of one object: a hostile one is full of
+// oddities.
+const maxWarnings = 16
+
+func (p *parser) warn(property, format string, args ...any) {
+	if len(p.obj.Warnings) < maxWarnings {
+		if len(property) > maxPath {
+			property = strings.ToValidUTF8(property[:maxPath], "") + "…"
+		}
+		p.obj.Warnings = append(p.obj.Warnings, Warning{Property: property, Text: fmt.Sprintf(format, args...)})
+	}
+}
+
+// check holds value i against the data type of a rule.
+func (p *parser) check(name string, i int, r rule) *fault {
+	switch r.shape {
+	case shapeText, shapeFilled, shapeTime, shapeHex, shapeBinary, shapeRef, shapeOpinion, shapeEncryption:
+		return p.checkText(name, i, r)
+	case shapeBool:
+		if k := p.kindOf(i); k != nodeTrue && k != nodeFalse {
+			return p.mistyped(name, i, "true or false")
+		}
+	case shapeInt, shapeCount, shapePort, shapePercent, shapeSightings, shapeObserved:
+		return p.checkInteger(name, i, r.shape)
+	case shapeFloat:
+		if p.kindOf(i) != nodeNumber {
+			return p.mistyped(name, i, "a number")
+		}
+	case shapeTexts, shapeRefs, shapeObjects, shapeExternal, shapeKillChain, shapeGranular, shapeExtTypes,
+		shapeRegistry, shapeMIMEParts:
+		return p.checkList(name, i, r)
+	case shapeDict, shapeHashes, shapeExtensions:
+		return p.checkDictionary(name, i, r.shape)
+	}
+	return nil
+}
+
+func (p *parser) mistyped(name string, i int, want string) *fault {
+	return p.bad(name, "must be %s, not %s", want, p.kindOf(i))
+}
+
+func (p *parser) checkText(name string, i int, r rule) *fault {
+	if p.kindOf(i) != nodeString {
+		return p.mistyped(name, i, "a string")
+	}
+	text := p.content(i)
+	switch r.shape {
+	case shapeFilled:
+		if len(text) == 0 {
+			return p.bad(name, "is empty")
+		}
+	case shapeTime:
+		if _, ok := parseTimestamp(text); !ok {
+			return p.bad(name, "must be a time in UTC like 2026-01-31T12:00:00.000Z, not %s", clip(string(text)))
+		}
+	case shapeHex:
+		if len(text)%2 != 0 || !isHex(text) {
+			return p.bad(name, "must be bytes in hexadecimal, not %s", clip(string(text)))
+		}
+	case shapeBinary:
+		if !isBase64(text) {
+			return p.bad(name, "must be base64 with padding")
+		}
+	case shapeRef:
+		return p.checkRef(name, i, r)
+	case shapeOpinion:
+		return p.oneOf(name, i, opinions)
+	case shapeEncryption:
+		return p.oneOf(name, i, encryptions)
+	}
+	return nil
+}
+
+// oneOf holds a string against a closed vocabulary, words between blanks.
+func (p *parser) oneOf(name string, i int, vocabulary string) *fault {
+	if p.kindOf(i) == nodeString {
+		text := p.textOf(i)
+		for word := range strings.FieldsSeq(vocabulary) {
+			if word == text {
+				return nil
+			}
+		}
+		return p.bad(name, "must be one of %s, not %s", strings.ReplaceAll(vocabulary, " ", ", "), clip(text))
+	}
+	return p.mistyped(name, i, "a string")
+}
+
+func (p *parser) checkInteger(name string, i int, s shape) *fault {
+	n, ok := p.integer(i)
+	if !ok {
+		return p.mistyped(name, i, "a whole number")
+	}
+	low, high := int64(0), int64(maxExactInteger)
+	switch s {
+	case shapeInt:
+		low = -maxExactInteger
+	case shapePort:
+		high = 65535
+	case shapePercent:
+		high = 100
+	case shapeSightings:
+		high = 999_999_999
+	case shapeObserved:
+		low, high = 1, 999_999_999
+	}
+	if n < low || n > high {
+		if high == maxExactInteger {
+			return p.bad(name, "is %d, it must not be negative", n)
+		}
+		return p.bad(name, "is %d, it must be from %d to %d", n, low, high)
+	}
+	return nil
+}
+
+func (p *parser) checkList(name string, i int, r rule) *fault {
+	if p.kindOf(i) != nodeArray {
+		return p.mistyped(name, i, "a list")
+	}
+	if p.tape[i].count == 0 {
+		return p.bad(name, "is an empty list; leave the property out")
+	}
+	for number, element := range p.elements(i) {
+		var err *fault
+		switch r.shape {
+		case shapeTexts:
+			if p.kindOf(element) != nodeString {
+				err = p.mistyped(indexed(name, number), element, "a string")
+			}
+		case shapeRefs:
+			err = p.checkRef(indexed(name, number), element, r)
+		case shapeExtTypes:
+			err = p.oneOf(indexed(name, number), element, extensionTypes)
+		default:
+			err = p.checkElement(name, number, element, r.shape)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// indexed names an element of a list: "labels[3]".
+func indexed(name string, number int) string { return name + "[" + strconv.Itoa(number) + "]" }
+
+// checkElement checks an object in one of the lists of objects.
+func (p *parser) checkElement(name string, number, i int, s shape) *fault {
+	if p.kindOf(i) != nodeObject {
+		return p.mistyped(indexed(name, number), i, "an object")
+	}
+	switch s {
+	case shapeExternal:
+		return p.checkExternal(name, number, i)
+	case shapeKillChain:
+		return p.needTexts(name, number, i, "kill_chain_name", "phase_name")
+	case shapeGranular:
+		return p.checkGranular(indexed(name, number), i)
+	case shapeRegistry:
+		if kind := p.get(i, "data_type"); kind != 0 {
+			return p.oneOf(indexed(name, number)+".data_type", kind, registryTypes)
+		}
+	}
+	return nil
+}
+
+// needTexts requires members that are strings.
+func (p *parser) needTexts(name string, number, i int, names ...string) *fault {
+	for _, member := range names {
+		value := p.get(i, member)
+		if value == 0 {
+			return p.bad(indexed(name, number)+"."+member, "is required")
+		}
+		if p.kindOf(value) != nodeString {
+			return p.mistyped(indexed(name, number)+"."+member, value, "a string")
+		}
+	}
+	return nil
+}
+
+func (p *parser) checkExternal(name string, number, i int) *fault {
+	if err := p.needTexts(name, number, i, "source_name"); err != nil {
+		return err
+	}
+	told := false
+	for member, value := range p.members(i) {
+		switch {
+		case p.named(member, "description"), p.named(member, "url"), p.named(member, "external_id"):
+			told = true
+			if p.kindOf(value) != nodeString {
+				return p.mistyped(indexed(name, number)+"."+p.textOf(member), value, "a string")
+			}
+		case p.named(member, "hashes"):
+			if err := p.checkDictionary(indexed(name, number)+".hashes", value, shapeHashes); err != nil {
+				return err
+			}
+		}
+	}
+	if !told {
+		return p.bad(indexed(name, number), "needs description, url or external_id beside source_name")
+	}
+	return nil
+}
+
+// checkGranular is strict about names: a variant of marking_ref that another
+// reader takes would hide a marking from this one.
+func (p *parser) checkGranular(name string, i int) *fault {
+	marking, lang, selectors := 0, 0, 0
+	for member, value := range p.members(i) {
+		switch text := p.textOf(member); text {
+		case "marking_ref":
+			marking = value
+			if err := p.checkRef(name+".marking_ref", value, ref(setOf(typeMarkingDefinition))); err != nil {
+				return err
+			}
+		case "lang":
+			lang = value
+			if p.kindOf(value) != nodeString {
+				return p.mistyped(name+".lang", value, "a string")
+			}
+		case "selectors":
+			selectors = value
+			if err := p.checkList(name+".selectors", value, is(shapeTexts)); err != nil {
+				return err
+			}
+		default:
+			if !isPropertyName([]byte(text)) {
+				return p.bad(name+"."+text, "is no name of a property: a-z, 0-9 and _ only")
+			}
+		}
+	}
+	switch {
+	case selectors == 0:
+		return p.bad(name+".selectors", "is required")
+	case marking == 0 && lang == 0:
+		return p.bad(name, "needs marking_ref or lang")
+	case marking != 0 && lang != 0:
+		return p.bad(name, "has both marking_ref and lang")
+	}
+	return nil
+}
+
+func (p *parser) checkDictionary(name string, i int, s shape) *fault {
+	if p.kindOf(i) != nodeObject {
+		return p.mistyped(name, i, "an object")
+	}
+	if p.tape[i].count == 0 && s != shapeDict {
+		return p.bad(name, "is an empty dictionary; leave the property out")
+	}
+	for member, value := range p.members(i) {
+		var err *fault
+		switch s {
+		case shapeHashes:
+			err = p.checkHash(name, member, value)
+		case shapeExtensions:
+			err = p.checkExtension(name, p.textOf(member), value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *parser) checkHash(name string, member, value int) *fault {
+	algorithm := p.textOf(member)
+	if len(algorithm) < 3 || len(algorithm) > 250 {
+		return p.bad(name+"."+algorithm, "has a name of %d characters, it must have 3 to 250", len(algorithm))
+	}
+	if p.kindOf(value) != nodeString {
+		return p.mistyped(name+"."+algorithm, value, "a string")
+	}
+	text := p.content(value)
+	switch size := digestSize(algorithm); {
+	case size > 0 && (len(text) != size || !isHex(text)):
+		return p.bad(name+"."+algorithm, "must be %d hexadecimal digits, not %s", size, clip(string(text)))
+	case len(text) == 0:
+		return p.bad(name+"."+algorithm, "is empty")
+	case size < 0 && digestSize(strings.ToUpper(algorithm)) >= 0:
+		p.warn(name+"."+algorithm, "STIX writes this algorithm %s", strings.ToUpper(algorithm))
+	}
+	return nil
+}
+
+// timeAt returns the time in a slot, which was checked already.
+func (p *parser) timeAt(k slot) time.Time {
+	t, _ := parseTimestamp(p.content(int(p.slots[k])))
+	return t
+}
+
+// has reports whether the property of a slot is there.
+func (p *parser) has(k slot) bool { return p.slots[k] != 0 }
+
+// nameOf returns the name of the property in a slot: it stands before its
+// value on the tape.
+func (p *parser) nameOf(k slot) string { return p.textOf(int(p.slots[k]) - 1) }

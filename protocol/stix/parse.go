@@ -1,0 +1,359 @@
+package stix
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+
+	"entente/protocol"
+)
+
+// Parse reads one object strictly and checks it against STIX 2.1: required
+// properties, id, timestamps, references, closed vocabularies, and the rules
+// between properties. An error is of kind Invalid or Limit and names object,
+// property and rule. Parse keeps raw, which is not to be changed afterwards.
+//
+// Unknown properties, extensions and types are taken where their names are
+// well formed. What is odd but not forbidden becomes a Warning.
+func Parse(raw []byte, limits Limits) (*Object, error) {
+	var tape [128]node // most objects fit, and then need no memory of their own
+	var names [64]uint32
+	p := parser{scanner: scanner{raw: raw, limits: limits, tape: tape[:0], names: names[:0]}}
+	p.obj = &Object{Raw: raw}
+	if err := p.parse(); err != nil {
+		return nil, p.failure(err)
+	}
+	return p.obj, nil
+}
+
+// failure makes the error of Parse out of a fault.
+func (p *parser) failure(f *fault) error {
+	text := f.text
+	if f.at >= 0 {
+		line := 1 + bytes.Count(p.raw[:min(f.at, len(p.raw))], []byte("\n"))
+		text = fmt.Sprintf("byte %d (line %d): %s", f.at, line, f.text)
+	}
+	return protocol.E(f.kind, p.subject(), errors.New(text), f.hint)
+}
+
+// subject names the object in an error: its id where it can be told.
+func (p *parser) subject() string {
+	if p.obj.ID != "" {
+		return p.obj.ID
+	}
+	if len(p.tape) > 0 && p.tape[0].kind == nodeObject {
+		// The scanner may have stopped within: members up to there are whole.
+		for at := 1; at+1 < len(p.tape) && p.tape[at+1].next != 0; at = int(p.tape[at+1].next) {
+			if p.named(at, "id") && p.kindOf(at+1) == nodeString {
+				if id := p.content(at + 1); len(id) > 0 {
+					if _, ok := typeOfID(id); ok {
+						return string(id)
+					}
+					return "object " + clip(string(id))
+				}
+			}
+		}
+	}
+	return "object"
+}
+
+func (p *parser) parse() *fault {
+	if err := p.scan(); err != nil {
+		return err
+	}
+	if p.kindOf(0) != nodeObject {
+		return &fault{kind: protocol.Invalid, at: 0, text: "a STIX object must be a JSON object, not " + p.kindOf(0).String()}
+	}
+	if err := p.identify(); err != nil {
+		return err
+	}
+	if err := p.properties(); err != nil {
+		return err
+	}
+	if err := p.common(); err != nil {
+		return err
+	}
+	if err := p.complete(); err != nil {
+		return err
+	}
+	if err := p.relations(); err != nil {
+		return err
+	}
+	p.fill()
+	return nil
+}
+
+// identify reads type and id: every other rule depends on them.
+func (p *parser) identify() *fault {
+	objectType, id := p.get(0, "type"), p.get(0, "id")
+	if objectType == 0 {
+		if p.get(0, "Event") != 0 || p.get(0, "response") != 0 {
+			return &fault{kind: protocol.Invalid, at: -1, text: "this looks like a MISP event, not like a STIX object", hint: mispHint}
+		}
+		return p.nearMiss("type")
+	}
+	if p.kindOf(objectType) != nodeString {
+		return p.mistyped("type", objectType, "a string")
+	}
+	name := p.content(objectType)
+	p.t = typeNamed(name)
+	switch {
+	case p.t == typeBundle:
+		return &fault{kind: protocol.Invalid, at: -1, text: "a bundle stands where an object should", hint: "give the bundle as a document of its own"}
+	case p.t == typeCustom && !isTypeName(name):
+		return p.bad("type", "must be 3 to 250 lower-case letters, digits and single hyphens, not %s", clip(string(name)))
+	case id == 0:
+		return p.nearMiss("id")
+	case p.kindOf(id) != nodeString:
+		return p.mistyped("id", id, "a string")
+	}
+	text := p.content(id)
+	prefix, ok := typeOfID(text)
+	if !ok {
+		return p.bad("id", "must be %s--UUID, the UUID in lower case as RFC 4122 writes it, not %s", clip(string(name)), clip(string(text)))
+	}
+	if !bytes.Equal(prefix, name) {
+		return p.bad("id", "is of type %s, the object of type %s", clip(string(prefix)), clip(string(name)))
+	}
+	p.obj.ID = string(text)
+	p.obj.Type = p.obj.ID[:len(name)]
+	p.obj.Kind = p.t.info().kind
+	if !uuidVariant(text) {
+		p.warn("id", "the UUID has not the variant and version of RFC 4122")
+	}
+	return nil
+}
+
+const mispHint = "convert the event to STIX 2.1 first; entente import reads MISP events"
+
+// nearMiss is the error for a missing property: a variant of it in other case
+// is the likelier mistake.
+func (p *parser) nearMiss(name string) *fault {
+	for member := range p.members(0) {
+		if text := p.textOf(member); strings.EqualFold(text, name) {
+			return p.bad(text, "must be written %s", clip(name))
+		}
+	}
+	return p.bad(name, "is required")
+}
+
+// properties goes through the members once.
+func (p *parser) properties() *fault {
+	for member, value := range p.members(0) {
+		name := p.content(member)
+		r := p.t.property(string(name))
+		if r.slot != slotNone {
+			p.slots[r.slot] = uint32(value)
+		}
+		if r.shape == shapeNone {
+			if err := p.unknown(name, value); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := p.known(name, value, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// known checks a property that STIX 2.1 defines for the type.
+func (p *parser) known(name []byte, value int, r rule) *fault {
+	text := propertyName(name)
+	if err := p.check(text, value, r); err != nil {
+		return err
+	}
+	if r.required {
+		p.required++
+	}
+	switch {
+	case r.odd:
+		p.warn(text, "a cyber-observable has no such property (STIX 2.1 section 3.2)")
+	case r.slot == slotNone || r.slot > slotGranular:
+		if commonProperty(text).shape == shapeNone || r.slot == slotExtensions {
+			p.own++
+		}
+	}
+	switch r.shape {
+	case shapeRef, shapeRefs:
+		p.knownRefs(text, value, r)
+	case shapeDict, shapeExtensions, shapeMIMEParts, shapeObjects, shapeRegistry, shapeExternal:
+		if p.nested {
+			p.otherRefs(&pathStep{name: name}, value, false)
+		}
+	}
+	return nil
+}
+
+// propertyName turns a name into a string, without new memory for those that
+// most objects have.
+func propertyName(name []byte) string {
+	for _, frequent := range [...]string{"type", "id", "spec_version", "created", "modified", "created_by_ref", "revoked",
+		"object_marking_refs", "external_references", "name", "description", "source_ref", "target_ref", "relationship_type",
+		"object_refs", "labels", "confidence", "pattern", "pattern_type", "valid_from", "value"} {
+		if frequent == string(name) {
+			return frequent
+		}
+	}
+	return string(name)
+}
+
+// unknown takes a property that STIX 2.1 does not define for the type, unless
+// its name is a variant of one that it does: readers that do not mind case
+// would take it for that one.
+func (p *parser) unknown(name []byte, value int) *fault {
+	if !isPropertyName(name) {
+		folded := foldName(name)
+		if p.t.property(folded).shape != shapeNone {
+			return p.bad(string(name), "differs from %s in case only, so that readers disagree on it", folded)
+		}
+		return p.bad(string(name), "has a name that STIX does not allow: a-z, 0-9 and _, at most 250 (section 3.1)")
+	}
+	if k := p.kindOf(value); k == nodeArray || k == nodeObject || k == nodeString {
+		named := looksLikeRef(name)
+		if named || p.nested && k != nodeString {
+			p.otherRefs(&pathStep{name: name}, value, named)
+		}
+	}
+	return nil
+}
+
+// foldName returns the name in the case of STIX, as readers fold it that do not
+// mind case; two letters beyond ASCII fold to ASCII ones.
+func foldName(name []byte) string {
+	return strings.NewReplacer("\u017f", "s", "\u212a", "k").Replace(strings.ToLower(string(name)))
+}
+
+// common holds the rules of STIX 2.1 section 3.2 between common properties.
+func (p *parser) common() *fault {
+	created, modified := p.has(slotCreated), p.has(slotModified)
+	versioned := p.obj.Kind == SDO || p.obj.Kind == SRO || p.obj.Kind == Meta || p.obj.Kind == Custom && (created || modified)
+	if err := p.version(versioned); err != nil {
+		return err
+	}
+	if !versioned {
+		return nil
+	}
+	switch {
+	case !created:
+		return p.bad("created", "is required")
+	case p.t == typeMarkingDefinition:
+		p.obj.Created = p.timeAt(slotCreated)
+		if modified {
+			p.warn("modified", "a marking definition has no versions (STIX 2.1 section 7.2.1)")
+		}
+		return nil
+	case !modified:
+		return p.bad("modified", "is required")
+	}
+	p.obj.Created, p.obj.Modified = p.timeAt(slotCreated), p.timeAt(slotModified)
+	if p.obj.Modified.Before(p.obj.Created) {
+		return p.bad("modified", "is earlier than created")
+	}
+	return nil
+}
+
+// version holds spec_version.
+func (p *parser) version(required bool) *fault {
+	old := "convert the objects to STIX 2.1, for example with the stix2-elevator"
+	switch {
+	case !p.has(slotSpecVersion) && required:
+		f := p.bad("spec_version", "is required; STIX 2.0 objects, which have none, are not taken; convert to 2.1")
+		f.hint = old
+		return f
+	case !p.has(slotSpecVersion):
+		return nil
+	}
+	switch text := p.textOf(int(p.slots[slotSpecVersion])); text {
+	case "2.1":
+		return nil
+	case "2.0":
+		f := p.bad("spec_version", "is 2.0; STIX 2.0 objects are not taken; convert to 2.1")
+		f.hint = old
+		return f
+	default:
+		return p.bad("spec_version", "must be 2.1, not %s", clip(text))
+	}
+}
+
+// complete holds the required properties of the type.
+func (p *parser) complete() *fault {
+	names := p.t.info().required
+	if names == "" || p.required == 1+strings.Count(names, " ") {
+		return nil
+	}
+	for name := range strings.FieldsSeq(names) {
+		if p.get(0, name) == 0 {
+			return p.bad(name, "is required")
+		}
+	}
+	return nil
+}
+
+// fill puts what others ask for into the object.
+func (p *parser) fill() {
+	o := p.obj
+	if p.has(slotCreatedBy) {
+		o.CreatedBy = p.textAt(slotCreatedBy)
+	}
+	o.Revoked = p.has(slotRevoked) && p.kindOf(int(p.slots[slotRevoked])) == nodeTrue
+	if p.has(slotLabels) {
+		i := int(p.slots[slotLabels])
+		o.Labels = make([]string, 0, p.tape[i].count)
+		for _, element := range p.elements(i) {
+			o.Labels = append(o.Labels, p.textOf(element))
+		}
+	}
+	p.mark()
+	if p.t == typeMarkingDefinition {
+		if o.details.definition = p.define(); o.details.definition == definesForged && o.Level.Problem == "" {
+			o.Level.Problem = "the marking definition is forged: what it says of TLP is not what its id stands for"
+		}
+	}
+	p.fillDetails()
+}
+
+// textAt returns the string in a slot, or "" where there is none.
+func (p *parser) textAt(k slot) string {
+	if i := int(p.slots[k]); i != 0 && p.kindOf(i) == nodeString {
+		return p.textOf(i)
+	}
+	return ""
+}
+
+func (p *parser) fillDetails() {
+	o, d := p.obj, &p.obj.details
+	o.Name = p.textAt(slotName)
+	d.pattern, d.patternType = p.textAt(slotPattern), p.textAt(slotPatternType)
+	if p.obj.Kind != SCO {
+		return
+	}
+	d.value = p.textAt(slotValue)
+	switch p.t {
+	case typeFile, typeMutex:
+		d.name = o.Name
+	case typeAutonomousSystem:
+		d.number, _ = p.integer(int(p.slots[slotNumber]))
+		o.Name = fmt.Sprintf("AS%d", d.number)
+	case typeWindowsRegistryKey, typeDirectory:
+		d.value = p.textAt(slotKey)
+	case typeUserAccount:
+		if d.value = p.textAt(slotLogin); d.value == "" {
+			d.value = p.textAt(slotUserID)
+		}
+	case typeX509Certificate:
+		d.serial = p.textAt(slotSerial)
+	}
+	if o.Name == "" {
+		o.Name = d.value
+	}
+	if p.has(slotHashes) {
+		i := int(p.slots[slotHashes])
+		d.hashes = make([]digest, 0, p.tape[i].count)
+		for member, value := range p.members(i) {
+			d.hashes = append(d.hashes, digest{algorithm: p.textOf(member), value: p.textOf(value)})
+		}
+	}
+}

@@ -1,0 +1,181 @@
+package stix
+
+import (
+	"encoding/hex"
+	"strings"
+	"time"
+)
+
+// parseTimestamp reads an RFC 3339 time in UTC with Z and any number of
+// fraction digits (STIX 2.1, data type timestamp). Digits beyond the
+// nanosecond are dropped; a leap second counts as the second after it.
+func parseTimestamp(b []byte) (time.Time, bool) {
+	const form = "0000-00-00T00:00:00Z"
+	if len(b) < len(form) || b[len(b)-1] != 'Z' {
+		return time.Time{}, false
+	}
+	for i, c := range []byte(form[:19]) {
+		if c == '0' && b[i]-'0' > 9 || c != '0' && b[i] != c {
+			return time.Time{}, false
+		}
+	}
+	nanos := 0
+	if fraction := b[19 : len(b)-1]; len(fraction) > 0 {
+		if fraction[0] != '.' || len(fraction) == 1 {
+			return time.Time{}, false
+		}
+		scale := 100_000_000
+		for _, c := range fraction[1:] {
+			if c-'0' > 9 {
+				return time.Time{}, false
+			}
+			nanos += int(c-'0') * scale
+			scale /= 10
+		}
+	}
+	two := func(i int) int { return int(b[i]-'0')*10 + int(b[i+1]-'0') }
+	year, month, day := two(0)*100+two(2), time.Month(two(5)), two(8)
+	hour, minute, second := two(11), two(14), two(17)
+	if month < 1 || month > 12 || day < 1 || day > daysIn(month, year) || hour > 23 || minute > 59 ||
+		second > 60 || second == 60 && (minute != 59 || hour != 23) {
+		return time.Time{}, false
+	}
+	return time.Date(year, month, day, hour, minute, second, nanos, time.UTC), true
+}
+
+func daysIn(month time.Month, year int) int {
+	switch month {
+	case time.April, time.June, time.September, time.November:
+		return 30
+	case time.February:
+		if year%4 == 0 && (year%100 != 0 || year%400 == 0) {
+			return 29
+		}
+		return 28
+	}
+	return 31
+}
+
+// uuidSize is the length of a UUID in its text form.
+const uuidSize = 36
+
+// typeOfID returns the type in an identifier type--UUID (STIX 2.1 section
+// 2.9), the UUID in lower case as RFC 4122 writes it, so that one object has
+// one name.
+func typeOfID(id []byte) (objectType []byte, ok bool) {
+	at := len(id) - uuidSize - 2
+	if at < 1 || id[at] != '-' || id[at+1] != '-' || !isTypeName(id[:at]) {
+		return nil, false
+	}
+	for i, c := range id[at+2:] {
+		if i == 8 || i == 13 || i == 18 || i == 23 {
+			if c != '-' {
+				return nil, false
+			}
+			continue
+		}
+		if c-'0' > 9 && c-'a' > 5 {
+			return nil, false
+		}
+	}
+	return id[:at], true
+}
+
+// isTypeName reports whether b is well formed as the name of a type (STIX 2.1
+// section 3.1): 3 to 250 lower-case letters, digits and single hyphens,
+// beginning with a letter.
+func isTypeName(b []byte) bool {
+	if len(b) < 3 || len(b) > 250 || b[0]-'a' > 25 {
+		return false
+	}
+	for i, c := range b {
+		switch {
+		case c-'a' <= 25, c-'0' <= 9:
+		case c == '-' && b[i-1] != '-' && i < len(b)-1:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// uuidVariant reports whether the UUID at the end of an id has the variant and
+// a version of RFC 4122 or RFC 9562.
+func uuidVariant(id []byte) bool {
+	uuid := id[len(id)-uuidSize:]
+	return uuid[14] >= '1' && uuid[14] <= '8' && strings.IndexByte("89ab", uuid[19]) >= 0
+}
+
+// NewID returns type--UUID, the UUID of version 4 from 16 random bytes.
+func NewID(objectType string, random [16]byte) string {
+	return formatID(objectType, random, 4)
+}
+
+// formatID writes an identifier and stamps version and variant into the UUID.
+func formatID(objectType string, u [16]byte, version byte) string {
+	u[6] = u[6]&0x0f | version<<4
+	u[8] = u[8]&0x3f | 0x80
+	var text [uuidSize]byte
+	hex.Encode(text[0:8], u[0:4])
+	hex.Encode(text[9:13], u[4:6])
+	hex.Encode(text[14:18], u[6:8])
+	hex.Encode(text[19:23], u[8:10])
+	hex.Encode(text[24:36], u[10:16])
+	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
+	return objectType + "--" + string(text[:])
+}
+
+// isPropertyName reports whether b has only the characters that names of
+// properties have (STIX 2.1 section 3.1).
+func isPropertyName(b []byte) bool {
+	for _, c := range b {
+		if c-'a' > 25 && c-'0' > 9 && c != '_' {
+			return false
+		}
+	}
+	return len(b) > 0 && len(b) <= 250
+}
+
+func isHex(b []byte) bool {
+	for _, c := range b {
+		if c-'0' > 9 && c|0x20-'a' > 5 {
+			return false
+		}
+	}
+	return true
+}
+
+// isBase64 reports whether b is base64 of RFC 4648 section 4 with padding.
+func isBase64(b []byte) bool {
+	if len(b)%4 != 0 {
+		return false
+	}
+	for pad := 0; pad < 2 && len(b) > 0 && b[len(b)-1] == '='; pad++ {
+		b = b[:len(b)-1]
+	}
+	for _, c := range b {
+		if c-'0' > 9 && c|0x20-'a' > 25 && c != '+' && c != '/' {
+			return false
+		}
+	}
+	return true
+}
+
+// digestSize returns how many hexadecimal digits a digest of the named
+// algorithm has, 0 for one that is not written so, and -1 for a name that STIX
+// does not know (STIX 2.1, hash-algorithm-ov).
+func digestSize(algorithm string) int {
+	switch algorithm {
+	case "MD5":
+		return 32
+	case "SHA-1":
+		return 40
+	case "SHA-256", "SHA3-256":
+		return 64
+	case "SHA-512", "SHA3-512":
+		return 128
+	case "SSDEEP", "TLSH":
+		return 0
+	}
+	return -1
+}
