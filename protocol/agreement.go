@@ -2,6 +2,16 @@ package protocol
 
 import "time"
 
+// Limits of an agreement (documents spec, "Agreements").
+const (
+	maxParties  = 1000
+	maxTopics   = 200
+	maxClauses  = 5000
+	maxCuts     = 10000
+	maxRoles    = 32
+	maxPrevious = 8
+)
+
 // Visibility of an agreement as a whole.
 type Visibility string
 
@@ -31,6 +41,8 @@ type Agreement struct {
 	Topics     []Topic
 	Clauses    []Clause
 	Cuts       []Cut
+
+	secret Hash // of a private agreement: what makes its hash unguessable
 }
 
 // LegalBasis is what the agreement rests on. When it lapses the agreement does.
@@ -88,4 +100,30 @@ type Cut struct {
 	Log      Hash // hash of the log's id
 	Member   MemberID
 	Position Position
+}
+
+// Party returns the party with the given id, or nil.
+func (a *Agreement) Party(id MemberID) *Party {
+	for i := range a.Parties {
+		if a.Parties[i].ID == id {
+			return &a.Parties[i]
+		}
+	}
+	return nil
+}
+
+// InForce returns nil while the agreement and its legal basis stand. Before
+// From it is Unverified: to be asked again later; after the end Refused. It
+// takes no skew of clocks: dates of an agreement are for people.
+func (a *Agreement) InForce(now time.Time) error {
+	const op = "use agreement"
+	switch {
+	case now.Before(a.From):
+		return Errorf(Unverified, op, "version %d of %s begins at %s", a.Version, a.Name, a.From.Format(momentLayout))
+	case !now.Before(a.Until):
+		return Errorf(Refused, op, "%s ended at %s", a.Name, a.Until.Format(momentLayout))
+	case !a.LegalBasis.Until.IsZero() && !now.Before(a.LegalBasis.Until):
+		return Errorf(Refused, op, "the legal basis of %s lapsed at %s", a.Name, a.LegalBasis.Until.Format(momentLayout))
+	}
+	return nil
 }

@@ -1,292 +1,255 @@
 package protocol
 
-import (
-	"fmt"
-	"slices"
-	"strings"
+import "time"
 
-	"github.com/goccy/go-yaml/ast"
-)
-
-// Limits of an agreement.
-const (
-	maxParties = 1000
-	maxTopics  = 200
-	maxClauses = 5000
-	maxWords   = 1000 // of one list in a clause
-)
-
-// PartyKinds returns the closed vocabulary of kinds of party.
-func PartyKinds() []string {
-	return []string{"company", "vendor", "government", "cert", "law-enforcement", "platform", "research", "ngo", "isac", "critical-infrastructure"}
-}
-
-// ParseAgreement reads an agreement strictly: known fields and words only. The
-// error is of kind Invalid or Limit and shows the line with a caret under the
-// fault. Nothing about signatures or earlier versions is checked.
+// ParseAgreement reads an agreement strictly (documents spec, "Agreements"):
+// known fields and words only, and nothing that contradicts itself. Errors are
+// Invalid or Limit, wrap a *FaultError where there is a place to show, and say
+// what would be right. Nothing about signatures or earlier versions is checked:
+// VerifyAgreement does.
 func ParseAgreement(payload []byte) (*Agreement, error) {
-	const op = "read agreement"
-	r, f, err := readYAML(payload)
-	if err != nil {
-		return nil, E(kindOfFault(err), op, err, "")
-	}
-	if kind := f.text("kind", true); kind != kindAgreement {
-		r.fail(f.values["kind"], "this is %q; an agreement is %q", kind, kindAgreement)
-	}
-	if v := f.uint("format", true, 1<<31); v != 1 && r.fault == nil {
-		r.fail(f.values["format"], "format %d is not known here; this program reads format 1", v)
-	}
 	a := &Agreement{Hash: PayloadHash(payload)}
-	a.fillFrame(f)
-	a.fillParties(f)
-	a.fillTopics(f)
-	a.fillClauses(f)
-	a.fillCuts(f)
-	f.done()
-	a.checkFrame(f)
-	if r.fault != nil {
-		return nil, E(Invalid, op, r.fault, "")
-	}
-	if a.Version == 1 {
-		a.ID = AgreementID(a.Hash)
+	err := readForm(payload, "read agreement", []string{kindAgreement}, func(root section, _ string) {
+		r := &agreementReader{section: root, a: a, handles: map[string]bool{}, roles: map[string]bool{}, topics: map[string]bool{}}
+		r.read()
+	})
+	if err != nil {
+		return nil, err
 	}
 	return a, nil
 }
 
-func (a *Agreement) fillFrame(f *mapping) {
-	a.Name, a.Title = f.text("name", true), f.text("title", true)
-	a.Version = f.uint("version", true, 1<<53)
-	if a.Version > 1 {
-		a.ID = AgreementID(f.hash("agreement", true))
-	}
-	for _, n := range f.list("previous", 8) {
-		h, err := ParseHash(f.r.text1(n))
-		if err != nil {
-			f.r.fail(n, "%v", err)
-		}
-		a.Previous = append(a.Previous, h)
-	}
-	a.Visibility = Visibility(f.text("visibility", true))
-	if a.Visibility == Private {
-		f.hash("secret", true)
-	}
-	if d := f.mapping("dates"); d != nil {
-		a.From, a.Until = d.time("from", true), d.time("until", true)
-		d.done()
-	}
-	if b := f.mapping("legal-basis"); b != nil {
-		a.LegalBasis = LegalBasis{Text: b.text("text", true), Until: b.time("until", false)}
-		b.done()
-	}
-	a.Amend = int(f.uint("amend", true, maxParties))
-	a.Community, a.Clients = f.text("community", false), f.text("clients", false)
+// agreementReader reads one agreement and remembers the words that its clauses
+// may use.
+type agreementReader struct {
+	section
+	a       *Agreement
+	handles map[string]bool
+	roles   map[string]bool
+	topics  map[string]bool
 }
 
-func (a *Agreement) fillParties(f *mapping) {
-	for _, p := range f.mappings("parties", maxParties) {
-		party := Party{
-			Handle: p.text("handle", true), Name: p.text("name", true), ID: MemberID(p.hash("id", true)), Root: p.key("root"),
-			Kind: p.text("kind", true), Country: p.text("country", false), Roles: p.texts("roles", 32, checkHandle),
+func (r *agreementReader) read() {
+	r.what = "an agreement"
+	r.only("kind", "format", "name", "title", "version", "agreement", "previous", "visibility", "secret", "dates",
+		"legal-basis", "amend", "community", "clients", "parties", "topics", "clauses", "cuts")
+	a, s := r.a, r.section
+	a.Name, a.Title = one(s, "name", true, handle), one(s, "title", true, lineText)
+	a.Version = one(s, "version", true, wholeNumber(1, maxInteger))
+	r.readChain()
+	r.readVisibility()
+	if n := s.get("dates", true); n != nil {
+		dates := s.group(n, "the dates", "from", "until")
+		a.From, a.Until = one(dates, "from", true, moment), one(dates, "until", true, moment)
+		checkSpan(dates, "until", a.From, a.Until, 0, "the agreement")
+	}
+	if n := s.get("legal-basis", true); n != nil {
+		basis := s.group(n, "the legal basis", "text", "until")
+		a.LegalBasis = LegalBasis{Text: one(basis, "text", true, prose), Until: one(basis, "until", false, moment)}
+		if !a.LegalBasis.Until.IsZero() {
+			checkSpan(basis, "until", a.From, a.LegalBasis.Until, 0, "the legal basis")
 		}
-		p.done()
-		p.check("handle", checkHandle(party.Handle))
-		if !slices.Contains(PartyKinds(), party.Kind) {
-			p.fail("kind", "%q is no kind of party; the kinds are %s", party.Kind, strings.Join(PartyKinds(), ", "))
-		}
-		if party.Country != "" {
-			p.check("country", checkCountry(party.Country))
-		}
-		for _, other := range a.Parties {
-			switch {
-			case other.Handle == party.Handle:
-				p.fail("handle", "two parties are called %q", party.Handle)
-			case other.ID == party.ID:
-				p.fail("id", "%s has this id already", other.Handle)
-			case other.Root == party.Root:
-				p.fail("root", "%s has this root key already; one key never serves two parties", other.Handle)
-			}
-		}
-		a.Parties = append(a.Parties, party)
+	}
+	a.Community, a.Clients = one(s, "community", false, prose), one(s, "clients", false, prose)
+	r.readParties()
+	r.readAmend()
+	r.readTopics()
+	r.readClauses()
+	r.readCuts()
+	if a.Version == 1 {
+		a.ID = AgreementID(a.Hash)
 	}
 }
 
-// fail faults a field, or the mapping where the field is missing.
-func (f *mapping) fail(name, format string, args ...any) {
-	if n := f.values[name]; n != nil {
-		f.r.fail(n, format, args...)
+// readChain reads what ties a version to the agreement and to those before it.
+func (r *agreementReader) readChain() {
+	if r.a.Version != 1 {
+		r.a.ID = AgreementID(one(r.section, "agreement", true, memberID))
+		r.get("previous", true)
+		r.a.Previous = many(r.section, "previous", maxPrevious, hashOf)
 		return
 	}
-	f.r.fail(f.at, format, args...)
-}
-
-func (f *mapping) check(name string, err error) {
-	if err != nil {
-		f.fail(name, "%v", err)
-	}
-}
-
-func checkCountry(s string) error {
-	if len(s) != 2 || s[0] < 'A' || s[0] > 'Z' || s[1] < 'A' || s[1] > 'Z' {
-		return fmt.Errorf("%q is no country code; one is two capital letters (ISO 3166-1)", s)
-	}
-	return nil
-}
-
-func (a *Agreement) fillTopics(f *mapping) {
-	for _, t := range f.mappings("topics", maxTopics) {
-		topic := Topic{Name: t.text("name", true), Description: t.text("description", false), Default: t.marking("default-marking")}
-		t.done()
-		t.check("name", checkHandle(topic.Name))
-		if topic.Default == Red {
-			t.fail("default-marking", "RED is for named recipients, never the default of a topic")
-		}
-		if a.Visibility == Public && topic.Default > Clear {
-			t.fail("default-marking", "only TLP:CLEAR passes on a topic of a public agreement")
-		}
-		if slices.ContainsFunc(a.Topics, func(o Topic) bool { return o.Name == topic.Name }) {
-			t.fail("name", "two topics are called %q", topic.Name)
-		}
-		a.Topics = append(a.Topics, topic)
-	}
-}
-
-func (f *mapping) marking(name string) Marking {
-	n := f.node(name, false)
-	if n == nil {
-		return NoMarking
-	}
-	m, err := ParseMarking(f.r.text1(n))
-	if err != nil {
-		f.r.fail(n, "%v", err)
-	}
-	return m
-}
-
-func (a *Agreement) fillClauses(f *mapping) {
-	numbers := map[string]bool{}
-	for _, c := range f.mappings("clauses", maxClauses) {
-		clause := Clause{Number: c.label("number"), Text: c.text("text", true), Line: c.line()}
-		switch effect := c.text("effect", true); effect {
-		case "permit":
-			clause.Permit = true
-		case "forbid":
-		default:
-			c.fail("effect", "%q is no effect; a clause permits or forbids: permit, forbid", effect)
-		}
-		clause.From, clause.To = a.selector(c, "from"), a.selector(c, "to")
-		clause.Topics = c.texts("topics", maxTopics, a.knowsTopic)
-		clause.Types = c.texts("types", maxWords, checkType)
-		for _, n := range c.list("markings", 5) {
-			m, err := ParseMarking(f.r.text1(n))
-			if err != nil {
-				f.r.fail(n, "%v", err)
-			}
-			clause.Marks = append(clause.Marks, m)
-		}
-		clause.Max = c.marking("max-marking")
-		clause.Starts, clause.Ends = c.time("from-date", false), c.time("until-date", false)
-		c.done()
-		if !clause.Starts.IsZero() && !clause.Ends.IsZero() && !clause.Starts.Before(clause.Ends) {
-			c.fail("until-date", "the clause ends before it begins")
-		}
-		if a.Visibility == Public && clause.Permit && clause.Max > Clear {
-			c.fail("max-marking", "only TLP:CLEAR passes on a topic of a public agreement")
-		}
-		if numbers[clause.Number] {
-			c.fail("number", "two clauses have the number %s", clause.Number)
-		}
-		numbers[clause.Number] = true
-		a.Clauses = append(a.Clauses, clause)
-	}
-}
-
-func (f *mapping) line() int {
-	for _, n := range []ast.Node{f.keys["number"], f.at} {
-		if n != nil && n.GetToken() != nil && n.GetToken().Position != nil {
-			return n.GetToken().Position.Line
+	for _, key := range []string{"agreement", "previous"} {
+		if r.get(key, false) != nil {
+			r.failAt(key, "version 1 has no field %q: it is the first, and its hash is the agreement's id", key)
 		}
 	}
-	return 0
 }
 
-func (a *Agreement) knowsTopic(name string) error {
-	if !slices.ContainsFunc(a.Topics, func(t Topic) bool { return t.Name == name }) {
-		return fmt.Errorf("the agreement has no topic %q", name)
-	}
-	return nil
-}
-
-func checkType(s string) error {
-	if len(s) < 3 || len(s) > 250 || strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
-		return fmt.Errorf("%q is no name of a STIX object type", s)
-	}
-	return nil
-}
-
-func (a *Agreement) selector(c *mapping, name string) Selector {
-	if !c.has(name) {
-		return Selector{}
-	}
-	f := c.mapping(name)
-	if f == nil {
-		return Selector{}
-	}
-	s := Selector{
-		Parties: f.texts("parties", maxParties, func(h string) error {
-			if !slices.ContainsFunc(a.Parties, func(p Party) bool { return p.Handle == h }) {
-				return fmt.Errorf("no party is called %q", h)
-			}
-			return nil
-		}),
-		Kinds: f.texts("kinds", 32, func(k string) error {
-			if !slices.Contains(PartyKinds(), k) {
-				return fmt.Errorf("%q is no kind of party; the kinds are %s", k, strings.Join(PartyKinds(), ", "))
-			}
-			return nil
-		}),
-		Countries: f.texts("countries", 250, checkCountry),
-		Roles:     f.texts("roles", 32, checkHandle),
-		Public:    f.bool("public"),
-	}
-	f.done()
-	if s.Public && (name == "from" || a.Visibility != Public) {
-		f.fail("public", "only a clause of a public agreement may speak of the public, as readers")
-	}
-	return s
-}
-
-func (a *Agreement) fillCuts(f *mapping) {
-	for _, c := range f.mappings("cuts", maxClosings) {
-		cut := Cut{Member: MemberID(c.hash("member", true)), Log: c.hash("log", true), Position: c.position()}
-		c.done()
-		a.Cuts = append(a.Cuts, cut)
-	}
-}
-
-func (a *Agreement) checkFrame(f *mapping) {
-	f.check("name", checkHandle(a.Name))
-	n := len(a.Parties)
-	needed := n/2 + 1
+func (r *agreementReader) readVisibility() {
+	words := []string{string(Private), string(Public)}
+	r.a.Visibility = Visibility(one(r.section, "visibility", true, oneOf("visibility", words)))
 	switch {
-	case a.Version == 0:
-		f.fail("version", "versions begin with 1")
-	case a.Version == 1 && len(a.Previous) > 0:
-		f.fail("previous", "the first version has none before it")
-	case a.Version > 1 && len(a.Previous) == 0:
-		f.fail("previous", "a later version names the hash of the one before it")
-	case a.Visibility != Private && a.Visibility != Public:
-		f.fail("visibility", "%q; an agreement is private or public", a.Visibility)
-	case !a.From.Before(a.Until):
-		f.fail("dates", "it ends before it begins")
-	case n == 0:
-		f.fail("parties", "an agreement has parties")
-	case n == 1 && a.Visibility == Private:
-		f.fail("parties", "a private agreement has two parties at least")
-	case a.Amend < needed || a.Amend > n:
-		f.fail("amend", "%d of %d parties: the threshold is above half and at most all, %d to %d", a.Amend, n, needed, n)
-	case len(a.Topics) == 0:
-		f.fail("topics", "an agreement has topics")
-	case len(a.Clauses) == 0:
-		f.fail("clauses", "an agreement without clauses permits nothing")
+	case r.a.Visibility == Public && r.get("secret", false) != nil:
+		r.failAt("secret", "a public agreement has no secret: it is published")
+	case r.a.Visibility == Private:
+		r.a.secret = one(r.section, "secret", true, hashOf)
+		if r.fault == nil && r.a.secret.IsZero() {
+			r.failAt("secret", "the secret is zero; it is 32 random bytes, so that nobody can guess the agreement's hash")
+		}
 	}
+}
+
+func (r *agreementReader) readParties() {
+	ids, roots := map[MemberID]string{}, map[PublicKey]string{}
+	r.get("parties", true)
+	r.each("parties", maxParties, func(n *yamlNode) {
+		s := r.group(n, "a party", "handle", "name", "id", "root", "kind", "country", "roles")
+		p := Party{
+			Handle: one(s, "handle", true, handle), Name: one(s, "name", true, lineText),
+			ID: one(s, "id", true, memberID), Root: one(s, "root", true, ParsePublicKey),
+			Kind: one(s, "kind", true, oneOf("kind of party", PartyKinds())), Country: one(s, "country", false, country),
+			Roles: many(s, "roles", maxRoles, handle),
+		}
+		switch other, twice := ids[p.ID]; {
+		case r.handles[p.Handle]:
+			s.failAt("handle", "two parties have the handle %q", p.Handle)
+		case twice:
+			s.failAt("id", "%s has this id already; a member is one party", other)
+		case roots[p.Root] != "":
+			s.failAt("root", "%s has this root key already; one key never serves two parties", roots[p.Root])
+		}
+		r.handles[p.Handle], ids[p.ID], roots[p.Root] = true, p.Handle, p.Handle
+		for _, role := range p.Roles {
+			r.roles[role] = true
+		}
+		r.a.Parties = append(r.a.Parties, p)
+	})
+	if r.a.Visibility == Private && len(r.a.Parties) == 1 {
+		r.failAt("parties", "a private agreement has two parties at least")
+	}
+}
+
+// readAmend holds the threshold above half, so that two versions that exclude
+// each other prove that somebody signed both.
+func (r *agreementReader) readAmend() {
+	n := len(r.a.Parties)
+	r.a.Amend = int(one(r.section, "amend", true, wholeNumber(1, maxParties)))
+	switch {
+	case r.a.Amend > n:
+		r.failAt("amend", "%d must sign a version, but there are %d parties", r.a.Amend, n)
+	case 2*r.a.Amend <= n:
+		r.failAt("amend", "%d of %d parties is not above half; from %d to %d may be asked for", r.a.Amend, n, n/2+1, n)
+	}
+}
+
+func (r *agreementReader) readTopics() {
+	r.get("topics", true)
+	r.each("topics", maxTopics, func(n *yamlNode) {
+		s := r.group(n, "a topic", "name", "description", "default-marking")
+		t := Topic{Name: one(s, "name", true, handle), Description: one(s, "description", false, prose), Default: one(s, "default-marking", false, level)}
+		switch {
+		case r.topics[t.Name]:
+			s.failAt("name", "two topics have the name %q", t.Name)
+		case t.Default == Red:
+			s.failAt("default-marking", "TLP:RED is for named recipients, so it is no default of a topic")
+		}
+		r.checkPublic(s, "default-marking", t.Default)
+		r.topics[t.Name] = true
+		r.a.Topics = append(r.a.Topics, t)
+	})
+}
+
+// checkPublic holds that nothing above CLEAR is spoken of in public agreements.
+func (r *agreementReader) checkPublic(s section, key string, marks ...Marking) {
+	for _, m := range marks {
+		if r.a.Visibility == Public && m > Clear {
+			s.failAt(key, "%s in a public agreement, where only TLP:CLEAR passes", m)
+		}
+	}
+}
+
+func (r *agreementReader) readClauses() {
+	numbers := map[string]int{}
+	r.get("clauses", true)
+	r.each("clauses", maxClauses, func(n *yamlNode) {
+		s := r.group(n, "a clause", "number", "text", "effect", "from", "to", "topics", "types", "markings", "max-marking", "from-date", "until-date")
+		c := Clause{
+			Number: one(s, "number", true, clauseNumber), Text: one(s, "text", true, prose), Line: n.line,
+			Permit: one(s, "effect", true, oneOf("effect", []string{"permit", "forbid"})) == "permit",
+			From:   r.readSelector(s, "from"), To: r.readSelector(s, "to"),
+			Topics: many(s, "topics", maxTopics, r.defined("topic", r.topics)),
+			Types:  many(s, "types", maxWords, objectType),
+			Marks:  many(s, "markings", int(Red), level), Max: one(s, "max-marking", false, level),
+			Starts: one(s, "from-date", false, moment), Ends: one(s, "until-date", false, moment),
+		}
+		if first, twice := numbers[c.Number]; twice {
+			s.failAt("number", "two clauses have the number %s; the first stands in line %d", c.Number, first)
+		}
+		numbers[c.Number] = c.Line
+		r.checkClause(s, &c)
+		r.a.Clauses = append(r.a.Clauses, c)
+	})
+}
+
+func (r *agreementReader) checkClause(s section, c *Clause) {
+	r.checkPublic(s, "markings", c.Marks...)
+	r.checkPublic(s, "max-marking", c.Max)
+	if !c.Ends.IsZero() {
+		checkSpan(s, "until-date", laterOf(c.Starts, r.a.From), c.Ends, 0, "the clause")
+	}
+	if !c.Starts.IsZero() && !c.Starts.Before(r.a.Until) {
+		s.failAt("from-date", "the clause begins at %s, when the agreement is over", c.Starts.Format(momentLayout))
+	}
+}
+
+func laterOf(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// defined returns a parser for words that this agreement defines.
+func (r *agreementReader) defined(what string, words map[string]bool) func(string) (string, error) {
+	return func(s string) (string, error) {
+		if words[s] {
+			return s, nil
+		}
+		known := make([]string, 0, len(words))
+		for w := range words {
+			known = append(known, w)
+		}
+		return "", undefined(what, s, known)
+	}
+}
+
+func (r *agreementReader) readSelector(clause section, key string) Selector {
+	n := clause.get(key, false)
+	if n == nil || r.fault != nil {
+		return Selector{}
+	}
+	s := clause.group(n, "a choice of parties", "parties", "kinds", "countries", "roles", "public")
+	if len(s.node.fields) == 0 {
+		s.failNode(n, "the choice of parties is empty; leave %q out to mean everybody", key)
+	}
+	choice := Selector{
+		Parties: many(s, "parties", maxParties, r.defined("party", r.handles)), Kinds: many(s, "kinds", maxRoles, oneOf("kind of party", PartyKinds())),
+		Countries: many(s, "countries", maxWords, country), Roles: many(s, "roles", maxRoles, r.defined("role", r.roles)),
+		Public: s.flag("public"),
+	}
+	switch {
+	case !choice.Public:
+	case r.a.Visibility != Public || key != "to":
+		s.failAt("public", "only \"to\" in a clause of a public agreement may name the public")
+	case len(s.node.fields) > 1:
+		s.failAt("public", "the public has no handle, kind, country or role; write a clause of its own for parties")
+	}
+	return choice
+}
+
+func (r *agreementReader) readCuts() {
+	seen := map[Hash]bool{}
+	if r.a.Version == 1 && r.get("cuts", false) != nil {
+		r.failAt("cuts", "version 1 removes nobody, so it closes no log")
+	}
+	r.each("cuts", maxCuts, func(n *yamlNode) {
+		s := r.group(n, "a cut", "member", "log", "sequence", "head")
+		c := s.closing()
+		if seen[c.Log] {
+			s.failAt("log", "this log is closed twice")
+		}
+		seen[c.Log] = true
+		r.a.Cuts = append(r.a.Cuts, Cut{Log: c.Log, Member: one(s, "member", true, memberID), Position: c.Position})
+	})
 }

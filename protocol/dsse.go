@@ -3,8 +3,8 @@ package protocol
 import (
 	"bytes"
 	"crypto/ed25519"
-	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -13,9 +13,10 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
+// Limits of what carries signatures (documents spec, "Envelope").
 const (
 	maxEnvelope   = 2 << 20
-	maxSignatures = 1024
+	maxSignatures = 4096
 )
 
 // preAuth is DSSE's pre-authentication encoding: what a signature covers.
@@ -28,65 +29,82 @@ func preAuth(kind DocumentType, payload []byte) []byte {
 	return append(append(out, ' '), payload...)
 }
 
-// PayloadHash is the hash by which a document is known: SHA-256 of its bytes
-// as they are, the same that sha256sum prints.
-func PayloadHash(payload []byte) Hash { return sha256.Sum256(payload) }
-
-// SignDocument signs a payload for a member.
+// SignDocument signs a payload for a member with its root key; member is zero
+// where it is not known yet. The key must be one of ed25519's length.
 func SignDocument(kind DocumentType, payload []byte, member MemberID, key ed25519.PrivateKey) Signature {
 	s := Signature{Member: member, Key: PublicOf(key)}
 	copy(s.Bytes[:], ed25519.Sign(key, preAuth(kind, payload)))
 	return s
 }
 
-// VerifySignature checks a signature under the key that it names. Whether that
-// key may speak for the member is for the caller to know.
+// VerifySignature checks a signature under the key that it names; a false one
+// is BadSignature. Whether that key may speak for the member is for the caller
+// to know: VerifyAgreement and VerifyRecord do.
 func VerifySignature(kind DocumentType, payload []byte, s Signature) error {
 	if !ed25519.Verify(s.Key[:], preAuth(kind, payload), s.Bytes[:]) {
-		return E(BadSignature, "verify", fmt.Errorf("the signature of member %s by %s does not fit the document", s.Member.Short(), s.Key),
+		return E(BadSignature, "verify signature", fmt.Errorf("the signature of member %s by %s does not fit the document", s.Member.Short(), s.Key),
 			"the document was changed after it was signed, or the signature belongs to another one; ask the signer to sign this very file")
 	}
 	return nil
 }
 
-// envelope is the JSON form of a document: DSSE.
+// envelope is the JSON form of a document: DSSE v1.
 type envelope struct {
 	PayloadType string              `json:"payloadType"`
-	Payload     []byte              `json:"payload"`
+	Payload     string              `json:"payload"`
 	Signatures  []envelopeSignature `json:"signatures"`
 }
 
 type envelopeSignature struct {
-	KeyID     string `json:"keyid"` // the member's id, a blank, and the key
-	Signature []byte `json:"sig"`
+	KeyID     string `json:"keyid"` // the member's id, a space, and the key
+	Signature string `json:"sig"`
 }
 
-// EncodeEnvelope returns the DSSE envelope of a document.
+// EncodeEnvelope returns the DSSE envelope of a document. One that DecodeEnvelope
+// would refuse for its size is Limit.
 func EncodeEnvelope(d Document) ([]byte, error) {
-	e := envelope{PayloadType: string(d.Type), Payload: d.Payload, Signatures: []envelopeSignature{}}
-	for _, s := range d.Signatures {
-		e.Signatures = append(e.Signatures, envelopeSignature{KeyID: s.Member.String() + " " + s.Key.String(), Signature: s.Bytes[:]})
+	const op = "write envelope"
+	e := envelope{PayloadType: string(d.Type), Payload: base64.StdEncoding.EncodeToString(d.Payload), Signatures: []envelopeSignature{}}
+	for _, s := range MergeSignatures(nil, d.Signatures) {
+		e.Signatures = append(e.Signatures, envelopeSignature{KeyID: s.Member.String() + " " + s.Key.String(),
+			Signature: base64.StdEncoding.EncodeToString(s.Bytes[:])})
 	}
-	return json.Marshal(e)
+	data, err := json.Marshal(e)
+	if err != nil {
+		return nil, E(Invalid, op, err, "")
+	}
+	if len(data) > maxEnvelope || len(d.Payload) > MaxDocument || len(e.Signatures) > maxSignatures {
+		return nil, Errorf(Limit, op, "%d bytes with %d signatures; the limits are %d and %d", len(data), len(e.Signatures), maxEnvelope, maxSignatures)
+	}
+	return data, nil
 }
 
-// DecodeEnvelope reads a DSSE envelope strictly: known fields, known types,
-// at most 2 MiB. Signatures are not verified.
+// DecodeEnvelope reads a DSSE envelope strictly: known fields and types alone,
+// none of them twice, standard base64, at most 2 MiB. Signatures come back
+// sorted, none twice, not verified. What breaks the format is Malformed.
 func DecodeEnvelope(data []byte) (Document, error) {
 	const op = "read envelope"
 	if len(data) > maxEnvelope {
-		return Document{}, Errorf(Limit, op, "the envelope has %d bytes; 2 MiB is the most", len(data))
+		return Document{}, Errorf(Limit, op, "the envelope has %d bytes; the limit is %d", len(data), maxEnvelope)
 	}
 	var e envelope
 	if err := json.Unmarshal(data, &e, json.RejectUnknownMembers(true)); err != nil {
-		return Document{}, Errorf(Malformed, op, "%w", err)
+		return Document{}, E(Malformed, op, err, "")
 	}
-	d := Document{Type: DocumentType(e.PayloadType), Payload: e.Payload}
+	d := Document{Type: DocumentType(e.PayloadType)}
 	if !slices.Contains([]DocumentType{RecordType, ProfileType, AgreementType}, d.Type) {
-		return Document{}, Errorf(Malformed, op, "unknown payload type %.80q", e.PayloadType)
+		return Document{}, Errorf(Malformed, op, "payload type %.80q is not known", e.PayloadType)
 	}
-	if len(e.Payload) > maxDocument || len(e.Signatures) > maxSignatures {
-		return Document{}, Errorf(Limit, op, "the envelope holds more than 1 MiB or %d signatures", maxSignatures)
+	var err error
+	if d.Payload, err = strictBase64(e.Payload); err != nil {
+		return Document{}, E(Malformed, op, fmt.Errorf("the payload: %w", err), "")
+	}
+	if len(d.Payload) == 0 {
+		return Document{}, Errorf(Malformed, op, "the payload is empty")
+	}
+	if len(d.Payload) > MaxDocument || len(e.Signatures) > maxSignatures {
+		return Document{}, Errorf(Limit, op, "a payload of %d bytes and %d signatures; the limits are %d and %d",
+			len(d.Payload), len(e.Signatures), MaxDocument, maxSignatures)
 	}
 	for _, s := range e.Signatures {
 		signature, err := parseSignature(s.KeyID, s.Signature)
@@ -99,21 +117,34 @@ func DecodeEnvelope(data []byte) (Document, error) {
 	return d, nil
 }
 
-func parseSignature(keyID string, raw []byte) (Signature, error) {
+// strictBase64 takes the one spelling that the standard encoding gives.
+func strictBase64(s string) ([]byte, error) {
+	if strings.ContainsAny(s, "\r\n") { // which the decoder would skip
+		return nil, errors.New("it is not base64 without line breaks")
+	}
+	raw, err := base64.StdEncoding.Strict().DecodeString(s)
+	if err != nil {
+		return nil, errors.New("it is not base64")
+	}
+	return raw, nil
+}
+
+func parseSignature(keyID, encoded string) (Signature, error) {
 	var s Signature
 	member, key, ok := strings.Cut(keyID, " ")
 	if !ok {
-		return s, fmt.Errorf("a signature should name member and key, not %.80q", keyID)
+		return s, fmt.Errorf("%.80q does not name a signature's member and key", keyID)
 	}
 	id, err := ParseHash(member)
 	if err != nil {
-		return s, err
+		return s, fmt.Errorf("the member of a signature: %w", err)
 	}
 	if s.Key, err = ParsePublicKey(key); err != nil {
 		return s, err
 	}
-	if len(raw) != len(s.Bytes) {
-		return s, fmt.Errorf("a signature has 64 bytes, not %d", len(raw))
+	raw, err := strictBase64(encoded)
+	if err != nil || len(raw) != len(s.Bytes) {
+		return s, errors.New("a signature is 64 bytes in base64")
 	}
 	s.Member = MemberID(id)
 	copy(s.Bytes[:], raw)
@@ -121,85 +152,62 @@ func parseSignature(keyID string, raw []byte) (Signature, error) {
 }
 
 // EncodeSignatures returns the text of a signatures file: one signature a line,
-// member id, key and signature in base64.
+// as member id, key and base64, sorted and none twice.
 func EncodeSignatures(signatures []Signature) []byte {
 	var b bytes.Buffer
-	for _, s := range signatures {
+	for _, s := range MergeSignatures(nil, signatures) {
 		fmt.Fprintf(&b, "%s %s %s\n", s.Member, s.Key, base64.StdEncoding.EncodeToString(s.Bytes[:]))
 	}
 	return b.Bytes()
 }
 
-// DecodeSignatures reads a signatures file; blank lines and lines that begin
-// with # are passed over.
+// DecodeSignatures reads a signatures file. Empty lines and those that begin
+// with # are passed over; the order does not matter, nor whether lines end as on
+// Windows, since nothing here is signed text. What is wrong is Invalid and names
+// the line.
 func DecodeSignatures(text []byte) ([]Signature, error) {
 	const op = "read signatures"
-	if len(text) > maxDocument {
-		return nil, Errorf(Limit, op, "the file has %d bytes; 1 MiB is the most", len(text))
+	if len(text) > MaxDocument {
+		return nil, Errorf(Limit, op, "the file has %d bytes; the limit is %d", len(text), MaxDocument)
 	}
 	var out []Signature
-	for number, line := range strings.Split(string(text), "\n") {
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' {
+	number := 0
+	for line := range strings.Lines(string(text)) {
+		number++
+		words := strings.Fields(line)
+		if len(words) == 0 || words[0][0] == '#' {
 			continue
 		}
-		words := strings.Fields(line)
 		if len(words) != 3 {
-			return nil, Errorf(Invalid, op, "line %d: a signature is member id, key and signature with blanks between", number+1)
+			return nil, Errorf(Invalid, op, "line %d: a signature is member id, key and base64, with spaces between", number)
 		}
-		raw, err := base64.StdEncoding.Strict().DecodeString(words[2])
+		s, err := parseSignature(words[0]+" "+words[1], words[2])
 		if err != nil {
-			return nil, Errorf(Invalid, op, "line %d: the signature is not base64", number+1)
-		}
-		s, err := parseSignature(words[0]+" "+words[1], raw)
-		if err != nil {
-			return nil, Errorf(Invalid, op, "line %d: %w", number+1, err)
+			return nil, Errorf(Invalid, op, "line %d: %w", number, err)
 		}
 		if len(out) == maxSignatures {
-			return nil, Errorf(Limit, op, "more than %d signatures", maxSignatures)
+			return nil, Errorf(Limit, op, "line %d: over %d signatures, the limit", number, maxSignatures)
 		}
 		out = append(out, s)
 	}
 	return MergeSignatures(nil, out), nil
 }
 
-// MergeSignatures adds signatures to others, one for each member and key,
-// sorted: the first that is there stays.
+// MergeSignatures returns all of both, sorted by member, key and bytes, none
+// twice. Two signatures that differ in their bytes alone both stay: nothing
+// says yet which of them is true, and a false one must not displace a true one.
 func MergeSignatures(have, more []Signature) []Signature {
-	out := slices.Clone(have)
-	for _, s := range more {
-		if !slices.ContainsFunc(out, func(o Signature) bool { return o.Member == s.Member && o.Key == s.Key }) {
-			out = append(out, s)
-		}
-	}
-	slices.SortFunc(out, func(a, b Signature) int {
-		if c := bytes.Compare(a.Member[:], b.Member[:]); c != 0 {
-			return c
-		}
-		return bytes.Compare(a.Key[:], b.Key[:])
-	})
-	return out
+	out := slices.Concat(have, more)
+	slices.SortFunc(out, compareSignatures)
+	return slices.Compact(out)
 }
 
-// DetectDocument tells what kind of document a text is, by its first field.
-func DetectDocument(payload []byte) (DocumentType, error) {
-	for line := range strings.Lines(string(payload[:min(len(payload), 4096)])) {
-		switch kind, _ := strings.CutPrefix(strings.TrimSpace(line), "kind: "); kind {
-		case kindRecord:
-			return RecordType, nil
-		case kindProfile:
-			return ProfileType, nil
-		case kindAgreement:
-			return AgreementType, nil
-		}
+func compareSignatures(a, b Signature) int {
+	if c := bytes.Compare(a.Member[:], b.Member[:]); c != 0 {
+		return c
 	}
-	return "", E(Invalid, "read document", fmt.Errorf("there is no line %q, %q or %q at its beginning", "kind: "+kindAgreement, "kind: "+kindRecord, "kind: "+kindProfile),
-		"see how one looks: entente agreements new NAME")
-}
-
-// FileNames returns the names under which a version of a document and its
-// signatures are kept: NAME.vN.yaml and NAME.vN.sigs.
-func FileNames(name string, version uint64) (document, signatures string) {
-	base := fmt.Sprintf("%s.v%d", name, version)
-	return base + ".yaml", base + ".sigs"
+	if c := bytes.Compare(a.Key[:], b.Key[:]); c != 0 {
+		return c
+	}
+	return bytes.Compare(a.Bytes[:], b.Bytes[:])
 }

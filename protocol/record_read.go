@@ -1,244 +1,215 @@
 package protocol
 
 import (
+	"encoding/base64"
+	"errors"
 	"fmt"
-	"regexp"
-	"slices"
 	"strings"
-	"time"
 )
 
-const (
-	kindRecord    = "entente/member-record"
-	kindProfile   = "entente/public-profile"
-	kindAgreement = "entente/agreement"
-
-	maxRecordLife     = 366 * 24 * time.Hour
-	maxOperationsLife = 92 * 24 * time.Hour
-	maxNodes          = 256
-	maxAddresses      = 16
-	maxClosings       = 10000
-)
-
-// ParseRecord reads a member record or public profile strictly: known fields
-// only, all of them in their form. The error is of kind Invalid or Limit and
-// shows the line. Nothing about signatures is checked.
+// ParseRecord reads a member record or public profile strictly (documents spec,
+// "Member records"). Errors are Invalid or Limit, wrap a *FaultError where there
+// is a place to show, and say what would be right. Nothing about signatures or
+// earlier versions is checked: VerifyRecord does.
 func ParseRecord(payload []byte) (*Record, error) {
-	const op = "read member record"
-	r, f, err := readYAML(payload)
-	if err != nil {
-		return nil, E(kindOfFault(err), op, err, "")
-	}
-	rec := &Record{Hash: PayloadHash(payload)}
-	switch kind := f.text("kind", true); kind {
-	case kindRecord:
-	case kindProfile:
-		rec.Public = true
-	default:
-		r.fail(f.values["kind"], "this is %q; a member record is %q or %q", kind, kindRecord, kindProfile)
-	}
-	if v := f.uint("format", true, 1<<31); v != 1 && r.fault == nil {
-		r.fail(f.values["format"], "format %d is not known here; this program reads format 1", v)
-	}
-	rec.fill(f)
-	f.done()
-	rec.check(f)
-	if r.fault != nil {
-		return nil, E(Invalid, op, r.fault, "")
-	}
-	return rec, nil
-}
-
-func kindOfFault(err error) Kind {
-	if k := KindOf(err); k != Other {
-		return k
-	}
-	return Invalid
-}
-
-func (rec *Record) fill(f *mapping) {
-	rec.Handle, rec.Name = f.text("handle", true), f.text("name", true)
-	rec.Version = f.uint("version", true, 1<<53)
-	rec.Member = MemberID(f.hash("member", rec.Public || rec.Version > 1))
-	rec.Previous = f.hash("previous", rec.Version > 1)
-	if life := f.mapping("valid"); life != nil {
-		rec.From, rec.Until = life.time("from", true), life.time("until", true)
-		life.done()
-	}
-	rec.Root = f.key("root")
-	if o := f.mapping("operations"); o != nil {
-		rec.Operations = OperationsKey{Key: o.key("key"), From: o.time("from", true), Until: o.time("until", true)}
-		o.done()
-	}
-	for _, n := range f.mappings("nodes", maxNodes) {
-		rec.Nodes = append(rec.Nodes, NodeEntry{
-			Number: uint32(n.uint("number", true, 1<<31)), Epoch: uint32(n.uint("epoch", true, 1<<31)),
-			Key: n.key("key"), Transport: n.key("transport"),
-			Sealing:   n.texts("sealing", 4, nil),
-			Addresses: n.texts("addresses", maxAddresses, checkAddress),
-		})
-		n.done()
-	}
-	for _, n := range f.mappings("retired", maxNodes) {
-		e := RetiredNode{
-			Number: uint32(n.uint("number", true, 1<<31)), Epoch: uint32(n.uint("epoch", true, 1<<31)),
-			Key: n.key("key"), At: n.time("at", true),
-		}
-		for _, c := range n.mappings("closing", maxClosings) {
-			e.Closing = append(e.Closing, Closing{Log: c.hash("log", true), Position: c.position()})
-			c.done()
-		}
-		n.done()
-		rec.Retired = append(rec.Retired, e)
-	}
-	rec.Identities = f.texts("identities", 64, checkIdentity)
-	rec.Contacts = f.texts("contacts", 64, nil)
-}
-
-// mapping returns a field that holds a mapping; a missing one is a fault.
-func (f *mapping) mapping(name string) *mapping {
-	n := f.node(name, true)
-	if n == nil {
-		return nil
-	}
-	return f.r.fieldsOf(n)
-}
-
-func (f *mapping) position() Position {
-	return Position{Sequence: f.uint("sequence", true, 1<<53), Head: f.hash("head", true)}
-}
-
-func (rec *Record) check(f *mapping) {
-	r := f.r
-	fail := func(field, format string, args ...any) {
-		if n := f.values[field]; n != nil {
-			r.fail(n, format, args...)
-		} else {
-			r.fail(f.at, format, args...)
-		}
-	}
-	if err := checkHandle(rec.Handle); err != nil {
-		fail("handle", "%v", err)
-	}
-	switch {
-	case rec.Version == 0:
-		fail("version", "versions begin with 1")
-	case rec.Version == 1 && !rec.Previous.IsZero():
-		fail("previous", "the first version has none before it")
-	case rec.Version == 1 && !rec.Public && !rec.Member.IsZero():
-		fail("member", "the first record does not name the member: its own hash is the member's id")
-	case !rec.From.Before(rec.Until):
-		fail("valid", "it ends on %s, which is not after its beginning", rec.Until.Format(time.RFC3339))
-	case rec.Until.Sub(rec.From) > maxRecordLife:
-		fail("valid", "a record lives 366 days at the most")
-	case !rec.Operations.From.Before(rec.Operations.Until):
-		fail("operations", "the operations key ends before it begins")
-	case rec.Operations.Until.Sub(rec.Operations.From) > maxOperationsLife:
-		fail("operations", "an operations key lives 92 days at the most")
-	}
-	seenKeys := map[PublicKey]string{rec.Root: "the root key"}
-	use := func(k PublicKey, what string) {
-		if other, twice := seenKeys[k]; twice {
-			fail("nodes", "%s is the same as %s; one key never serves twice", what, other)
-		}
-		seenKeys[k] = what
-	}
-	use(rec.Operations.Key, "the operations key")
-	numbers := map[uint32]bool{}
-	for _, n := range rec.Nodes {
-		if numbers[n.Number] {
-			fail("nodes", "two nodes have the number %d", n.Number)
-		}
-		numbers[n.Number] = true
-		if n.Number == 0 || n.Epoch == 0 {
-			fail("nodes", "numbers and epochs of nodes begin with 1")
-		}
-		use(n.Key, fmt.Sprintf("the key of node %d", n.Number))
-		use(n.Transport, fmt.Sprintf("the transport key of node %d", n.Number))
-	}
-	if rec.Version == 1 && !rec.Public {
-		rec.Member = MemberID(rec.Hash)
-	}
-}
-
-// checkAddress accepts a multiaddr in form; the network layer reads it.
-func checkAddress(s string) error {
-	if !strings.HasPrefix(s, "/") || len(s) > 512 || strings.ContainsAny(s, " \n") || strings.Contains(s, "/p2p/") {
-		return fmt.Errorf("%q is no address; one looks like /dns4/node.bank.example/tcp/4001 and does not name a peer", s)
-	}
-	return nil
-}
-
-func checkIdentity(s string) error {
-	if !regexp.MustCompile(`^identity--[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`).MatchString(s) {
-		return fmt.Errorf("%q is no id of a STIX identity", s)
-	}
-	return nil
-}
-
-// VerifyRecord checks that a document is a record that continues prev, or a
-// first record (prev nil), signed by the root keys that must have signed: its
-// own, and that of the version before it. It returns the record.
-//
-// Errors: Invalid for its form, Conflict where it does not continue prev,
-// Unverified where a signature is missing, BadSignature where one is false.
-func VerifyRecord(d Document, prev *Record) (*Record, error) {
-	const op = "verify member record"
-	rec, err := ParseRecord(d.Payload)
+	r := &Record{Hash: PayloadHash(payload)}
+	err := readForm(payload, "read member record", []string{kindRecord, kindProfile}, func(root section, kind string) {
+		r.Public = kind == kindProfile
+		r.read(root)
+	})
 	if err != nil {
 		return nil, err
 	}
-	if (d.Type == ProfileType) != rec.Public || d.Type == AgreementType {
-		return nil, Errorf(Malformed, op, "the envelope says %s, the document says otherwise", d.Type)
-	}
-	if prev == nil && rec.Version != 1 {
-		return nil, E(Unverified, op, fmt.Errorf("version %d of the record of %s continues a version that is not here", rec.Version, rec.Handle), "import its earlier versions first")
-	}
-	needed := []PublicKey{rec.Root}
-	if prev != nil {
-		if rec.Member != prev.Member || rec.Public != prev.Public || rec.Version != prev.Version+1 || rec.Previous != prev.Hash {
-			return nil, Errorf(Conflict, op, "version %d of the record of %s does not continue version %d, which is here", rec.Version, rec.Handle, prev.Version)
-		}
-		if err := rec.continues(prev); err != nil {
-			return nil, E(Conflict, op, err, "")
-		}
-		needed = append(needed, prev.Root)
-	}
-	signed := map[PublicKey]bool{}
-	for _, s := range d.Signatures {
-		if err := VerifySignature(d.Type, d.Payload, s); err != nil {
-			return nil, err
-		}
-		signed[s.Key] = true
-	}
-	for _, key := range needed {
-		if !signed[key] {
-			return nil, E(Unverified, op, fmt.Errorf("the record of %s is not signed by its root key %s", rec.Handle, key), "put its .sigs file beside it, or ask for the signed record")
-		}
-	}
-	return rec, nil
+	return r, nil
 }
 
-// continues holds a version to what may change: epochs never fall, a key
-// changes only with its epoch, and a node that goes is retired.
-func (rec *Record) continues(prev *Record) error {
-	for _, old := range prev.Nodes {
-		at := slices.IndexFunc(rec.Nodes, func(n NodeEntry) bool { return n.Number == old.Number })
-		if at < 0 {
-			if !slices.ContainsFunc(rec.Retired, func(n RetiredNode) bool { return n.Number == old.Number && n.Key == old.Key }) {
-				return fmt.Errorf("node %d is gone and not among the retired nodes", old.Number)
-			}
-			continue
+func (r *Record) read(s section) {
+	s.what = "a member record"
+	known := []string{"kind", "format", "handle", "name", "version", "member", "previous", "valid", "root", "operations",
+		"nodes", "retired", "identities", "contacts"}
+	if r.Public {
+		s.what = "a public profile"
+	}
+	s.only(known...)
+	r.Handle, r.Name = one(s, "handle", true, handle), one(s, "name", true, lineText)
+	r.Version = one(s, "version", true, wholeNumber(1, maxInteger))
+	r.readChain(s)
+	if n := s.get("valid", true); n != nil {
+		life := s.group(n, "the validity", "from", "until")
+		r.From, r.Until = one(life, "from", true, moment), one(life, "until", true, moment)
+		checkSpan(life, "until", r.From, r.Until, maxRecordLife, "a record")
+	}
+	r.Root = one(s, "root", true, ParsePublicKey)
+	if n := s.get("operations", true); n != nil {
+		o := s.group(n, "the operations key", "key", "from", "until")
+		r.Operations = OperationsKey{Key: one(o, "key", true, ParsePublicKey), From: one(o, "from", true, moment), Until: one(o, "until", true, moment)}
+		checkSpan(o, "until", r.Operations.From, r.Operations.Until, maxOperationsLife, "an operations key")
+	}
+	s.each("nodes", maxNodes, func(n *yamlNode) { r.Nodes = append(r.Nodes, r.readNode(s, n)) })
+	s.each("retired", maxRetired, func(n *yamlNode) { r.Retired = append(r.Retired, readRetired(s, n)) })
+	r.Identities = many(s, "identities", maxIdentities, identity)
+	r.Contacts = many(s, "contacts", maxContacts, lineText)
+	if s.fault == nil {
+		r.checkKeys(s)
+		r.checkNumbers(s)
+	}
+	if r.Version == 1 && !r.Public {
+		r.Member = MemberID(r.Hash)
+	}
+}
+
+// readChain reads what ties a version to the member and to the one before it.
+func (r *Record) readChain(s section) {
+	first := r.Version == 1
+	if first && !r.Public && s.get("member", false) != nil {
+		s.failAt("member", "a first member record does not name the member: the member's id is the hash of this file")
+	}
+	r.Member = one(s, "member", !first || r.Public, memberID)
+	if first && s.get("previous", false) != nil {
+		s.failAt("previous", "version 1 has none before it")
+	}
+	r.Previous = one(s, "previous", !first, hashOf)
+}
+
+func (r *Record) readNode(s section, n *yamlNode) NodeEntry {
+	known := []string{"number", "epoch", "key", "transport", "addresses", "sealing"}
+	if r.Public {
+		known = known[:5]
+	}
+	node := s.group(n, "a node", known...)
+	return NodeEntry{
+		Number: one(node, "number", true, small), Epoch: one(node, "epoch", true, small),
+		Key: one(node, "key", true, ParsePublicKey), Transport: one(node, "transport", true, ParsePublicKey),
+		Sealing: many(node, "sealing", maxSealing, sealingKey), Addresses: many(node, "addresses", maxAddresses, address),
+	}
+}
+
+func readRetired(s section, n *yamlNode) RetiredNode {
+	old := s.group(n, "a retired node", "number", "epoch", "key", "at", "closing")
+	r := RetiredNode{
+		Number: one(old, "number", true, small), Epoch: one(old, "epoch", true, small),
+		Key: one(old, "key", true, ParsePublicKey), At: one(old, "at", true, moment),
+	}
+	seen := map[Hash]bool{}
+	old.each("closing", maxClosings, func(n *yamlNode) {
+		place := old.group(n, "a closing position", "log", "sequence", "head")
+		c := place.closing()
+		if seen[c.Log] {
+			place.failAt("log", "this log is closed twice")
 		}
-		now := rec.Nodes[at]
-		if now.Epoch < old.Epoch || (now.Key != old.Key) != (now.Epoch > old.Epoch) {
-			return fmt.Errorf("node %d: the epoch rises exactly when the key changes", old.Number)
+		seen[c.Log] = true
+		r.Closing = append(r.Closing, c)
+	})
+	return r
+}
+
+// keyPlace is where a key stands in a record.
+type keyPlace struct {
+	key  PublicKey
+	what string
+	at   *yamlNode
+}
+
+// keyPlaces returns every key of the record in the order of its fields.
+func (r *Record) keyPlaces(s section) []keyPlace {
+	places := []keyPlace{{r.Root, "the root key", s.get("root", true)},
+		{r.Operations.Key, "the operations key", s.get("operations", true).field("key").value}}
+	for i, n := range r.Nodes {
+		at := s.get("nodes", true).items[i]
+		places = append(places, keyPlace{n.Key, fmt.Sprintf("the key of node %d", n.Number), at.field("key").value},
+			keyPlace{n.Transport, fmt.Sprintf("the transport key of node %d", n.Number), at.field("transport").value})
+	}
+	for i, n := range r.Retired {
+		places = append(places, keyPlace{n.Key, fmt.Sprintf("the retired key of node %d", n.Number),
+			s.get("retired", true).items[i].field("key").value})
+	}
+	return places
+}
+
+// checkKeys holds that one key never serves twice.
+func (r *Record) checkKeys(s section) {
+	seen := map[PublicKey]string{}
+	for _, p := range r.keyPlaces(s) {
+		if other, twice := seen[p.key]; twice {
+			s.failNode(p.at, "%s is also %s; one key never serves twice", p.what, other)
+			return
+		}
+		seen[p.key] = p.what
+	}
+}
+
+// checkNumbers holds that a number names one node, and that its epochs rise
+// from those that are retired.
+func (r *Record) checkNumbers(s section) {
+	current := map[uint32]uint32{}
+	for i, n := range r.Nodes {
+		if _, twice := current[n.Number]; twice {
+			s.failNode(s.get("nodes", true).items[i].field("number").value, "two nodes have the number %d", n.Number)
+		}
+		current[n.Number] = n.Epoch
+	}
+	type life struct{ number, epoch uint32 }
+	seen := map[life]bool{}
+	for i, n := range r.Retired {
+		at := s.get("retired", true).items[i].field("epoch").value
+		if epoch, running := current[n.Number]; running && n.Epoch >= epoch {
+			s.failNode(at, "node %d runs in epoch %d, so epoch %d cannot be retired", n.Number, epoch, n.Epoch)
+		}
+		if seen[life{n.Number, n.Epoch}] {
+			s.failNode(at, "epoch %d of node %d is retired twice", n.Epoch, n.Number)
+		}
+		seen[life{n.Number, n.Epoch}] = true
+	}
+}
+
+// address takes a multiaddr by its form; the network layer reads it.
+func address(s string) (string, error) {
+	const like = "one looks like /dns4/node.bank.example/tcp/4001"
+	if len(s) > maxAddress {
+		return "", fmt.Errorf("the address has %d bytes; the limit is %d", len(s), maxAddress)
+	}
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return "", errors.New("an address is of printable ASCII without spaces; " + like)
 		}
 	}
-	for _, old := range prev.Retired {
-		if !slices.ContainsFunc(rec.Retired, func(n RetiredNode) bool { return n.Number == old.Number && n.Key == old.Key && n.Epoch == old.Epoch }) {
-			return fmt.Errorf("node %d was retired and must stay among the retired nodes", old.Number)
+	switch {
+	case len(s) < 2 || s[0] != '/':
+		return "", fmt.Errorf("%.60q is no multiaddr; %s", s, like)
+	case strings.Contains(s+"/", "/p2p/"):
+		return "", errors.New("an address here does not name a peer (/p2p/…): the transport key does")
+	}
+	return s, nil
+}
+
+// identity takes the id of a STIX identity object.
+func identity(s string) (string, error) {
+	id, ok := strings.CutPrefix(s, "identity--")
+	ok = ok && len(id) == 36
+	for i := 0; ok && i < len(id); i++ {
+		c := id[i]
+		if i == 8 || i == 13 || i == 18 || i == 23 {
+			ok = c == '-'
+		} else {
+			ok = c >= '0' && c <= '9' || c >= 'a' && c <= 'f'
 		}
 	}
-	return nil
+	if !ok {
+		return "", fmt.Errorf("%.80q is no id of a STIX identity, which is \"identity--\" and a UUID in lower case", s)
+	}
+	return s, nil
+}
+
+// sealingKey takes a public key for encryption: the name of its kind, a colon,
+// and base64. Which kinds a node can use is for it to say.
+func sealingKey(s string) (string, error) {
+	kind, encoded, ok := strings.Cut(s, ":")
+	if _, err := handle(kind); !ok || err != nil || len(encoded) < 16 || len(encoded) > 4096 {
+		return "", fmt.Errorf("%.60q is no sealing key, which is a kind, a colon and base64", s)
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
+	if err != nil || kind == "x25519" && len(raw) != 32 {
+		return "", fmt.Errorf("%.60q is no sealing key: what follows the colon is damaged", s)
+	}
+	return s, nil
 }

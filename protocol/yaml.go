@@ -1,455 +1,363 @@
 package protocol
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"strconv"
 	"strings"
-	"time"
-	"unicode"
-	"unicode/utf8"
-
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
-	"golang.org/x/text/unicode/norm"
 )
 
-// Limits of a document's text (spec, "Documents").
+// yamlKind tells the three kinds of node apart.
+type yamlKind uint8
+
 const (
-	maxDocument  = 1 << 20
-	maxCollections   = 16
-	maxListItems = 20000
-	maxText      = 16 << 10
+	yamlScalar yamlKind = iota
+	yamlMapping
+	yamlSequence
 )
 
-// prescan refuses what may not stand in a document, in one pass and before any
-// parser sees the text: parsers take minutes and gigabytes over a few kilobytes
-// of brackets. It is stricter than YAML on purpose.
-func prescan(text []byte) error {
-	if len(text) > maxDocument {
-		return Errorf(Limit, "", "the document has %d bytes; 1 MiB is the most", len(text))
-	}
-	if !utf8.Valid(text) {
-		return &FaultError{Line: 1 + bytes.Count(text[:firstInvalid(text)], []byte("\n")), Column: 1, Text: "the document is not UTF-8"}
-	}
-	if !norm.NFC.IsNormal(text) {
-		at := norm.NFC.QuickSpan(text)
-		line := 1 + bytes.Count(text[:at], []byte("\n"))
-		return &FaultError{Line: line, Column: 1, Text: "the text is not in Unicode normal form C", Source: lineOf(text, line)}
-	}
-	for number, line := range strings.Split(string(text), "\n") {
-		if fault := scanLine(line); fault != nil {
-			fault.Line, fault.Source = number+1, line
-			return fault
-		}
-	}
-	return scanNesting(text)
+// yamlNode is one value of a document, with its place.
+type yamlNode struct {
+	kind   yamlKind
+	plain  bool // a scalar without quotes
+	block  bool // a scalar after | or >
+	line   int  // from 1
+	offset int  // in bytes from the start of the line
+	text   string
+	fields []yamlField
+	items  []*yamlNode
 }
 
-func firstInvalid(text []byte) int {
-	for i := 0; i < len(text); {
-		r, size := utf8.DecodeRune(text[i:])
-		if r == utf8.RuneError && size == 1 {
-			return i
-		}
-		i += size
-	}
-	return len(text)
+type yamlField struct {
+	key    string
+	line   int
+	offset int
+	value  *yamlNode
 }
 
-// scanLine refuses characters and constructs that one line may not hold.
-func scanLine(line string) *FaultError {
-	column := 0
-	for _, r := range line {
-		column++
+// field returns the named field of a mapping, or nil.
+func (n *yamlNode) field(key string) *yamlField {
+	for i := range n.fields {
+		if n.fields[i].key == key {
+			return &n.fields[i]
+		}
+	}
+	return nil
+}
+
+// yamlParser reads the part of YAML that documents are written in (documents
+// spec, "Text"). It is a reader of our own, and not the YAML library that
+// configuration files use, since a signed text must mean the same for ever and
+// to everybody: the grammar is small enough to be written down whole, and
+// memory and time are bounded by the length of the text (the library needs two
+// minutes and 43 GB for 1 MiB of distinct keys). Tests hold it to the library:
+// what is read here, any YAML reader reads alike.
+type yamlParser struct {
+	lines []string
+	at    int // the line that comes next, from 0
+	skip  int // bytes of that line which were read already, as its indentation
+	nodes int
+	depth int
+}
+
+// parseYAML checks a text and reads it. Errors are Invalid or Limit.
+func parseYAML(payload []byte) (*yamlNode, []string, error) {
+	lines, err := checkText(payload)
+	if err != nil {
+		return nil, nil, err
+	}
+	p := &yamlParser{lines: lines}
+	root, fault := p.document()
+	if fault != nil {
+		return nil, nil, E(Invalid, "", fault, "")
+	}
+	return root, lines, nil
+}
+
+func (p *yamlParser) document() (*yamlNode, *FaultError) {
+	indent, body, ok := p.peek()
+	if !ok {
+		return nil, newFault(1, p.lines[0], 0, "the document holds nothing but comments")
+	}
+	if indent != 0 {
+		return nil, p.fault(indent, "the first field is indented")
+	}
+	if isEntry(body) {
+		return nil, p.fault(0, "a document begins with fields (\"kind: …\"), not with a list")
+	}
+	root, fault := p.mapping(0)
+	if fault == nil {
+		if _, _, more := p.peek(); more {
+			fault = p.fault(0, "this line belongs to nothing above it")
+		}
+	}
+	return root, fault
+}
+
+// fault makes one at an offset of the line that comes next.
+func (p *yamlParser) fault(offset int, format string, args ...any) *FaultError {
+	return newFault(p.at+1, p.lines[p.at], offset, format, args...)
+}
+
+// peek skips empty lines and comments and returns the next line: how far its
+// content is indented and the content. At the end of the text ok is false.
+func (p *yamlParser) peek() (indent int, body string, ok bool) {
+	for ; p.at < len(p.lines); p.at, p.skip = p.at+1, 0 {
+		body = strings.TrimLeft(p.lines[p.at][p.skip:], " ")
+		if body != "" && body[0] != '#' {
+			return len(p.lines[p.at]) - len(body), strings.TrimRight(body, " "), true
+		}
+	}
+	return 0, "", false
+}
+
+func (p *yamlParser) next() { p.at, p.skip = p.at+1, 0 }
+
+// node makes a node at an offset of the next line, within the limits.
+func (p *yamlParser) node(kind yamlKind, offset int) (*yamlNode, *FaultError) {
+	if p.nodes++; p.nodes > maxTextNodes {
+		return nil, p.fault(offset, "the document has over %d values, the limit", maxTextNodes)
+	}
+	return &yamlNode{kind: kind, line: p.at + 1, offset: offset}, nil
+}
+
+// enter counts one level of nesting; the caller leaves it by p.depth--.
+func (p *yamlParser) enter(kind yamlKind, offset int) (*yamlNode, *FaultError) {
+	if p.depth++; p.depth > maxTextNesting {
+		return nil, p.fault(offset, "nested over %d deep, the limit", maxTextNesting)
+	}
+	return p.node(kind, offset)
+}
+
+func isEntry(body string) bool { return body == "-" || strings.HasPrefix(body, "- ") }
+
+// mapping reads the fields whose names stand at the given indentation.
+func (p *yamlParser) mapping(indent int) (*yamlNode, *FaultError) {
+	n, fault := p.enter(yamlMapping, indent)
+	if fault != nil {
+		return nil, fault
+	}
+	for {
+		at, body, ok := p.peek()
 		switch {
-		case r == '\t':
-			return &FaultError{Column: column, Text: "a tab; indent with blanks"}
-		case r == '\r':
-			return &FaultError{Column: column, Text: "a carriage return; lines end with a line feed alone"}
-		case r == 0xFEFF:
-			return &FaultError{Column: column, Text: "a byte order mark"}
-		case unicode.Is(unicode.Bidi_Control, r), unicode.Is(unicode.Cf, r), unicode.IsControl(r), r == 0x2028, r == 0x2029:
-			return &FaultError{Column: column, Text: fmt.Sprintf("the invisible character U+%04X", r)}
+		case !ok || at < indent:
+			p.depth--
+			return n, nil
+		case at > indent:
+			return nil, p.fault(at, "indented more than the field above; a text over several lines begins with | or >")
+		case isEntry(body):
+			return nil, p.fault(at, "a list entry where a field (\"name: value\") is expected")
 		}
+		key, fault := p.key(at, body)
+		if fault != nil {
+			return nil, fault
+		}
+		if len(n.fields) == maxTextFields {
+			return nil, p.fault(at, "over %d fields, the limit", maxTextFields)
+		}
+		if first := n.field(key); first != nil {
+			return nil, p.fault(at, "field %q stands twice; first in line %d", key, first.line)
+		}
+		field := yamlField{key: key, line: p.at + 1, offset: at}
+		if field.value, fault = p.fieldValue(indent, at, key, body[len(key)+1:]); fault != nil {
+			return nil, fault
+		}
+		n.fields = append(n.fields, field)
 	}
-	trimmed := strings.TrimLeft(line, " ")
+}
+
+// fieldValue reads what stands after "key:" on its line or below it.
+func (p *yamlParser) fieldValue(indent, at int, key, rest string) (*yamlNode, *FaultError) {
+	value := strings.TrimLeft(rest, " ")
+	if value != "" && value[0] != '#' {
+		return p.value(indent, at+len(key)+1+len(rest)-len(value), value)
+	}
+	line, source := p.at+1, p.lines[p.at]
+	p.next()
+	switch deeper, body, ok := p.peek(); {
+	case ok && isEntry(body) && deeper >= indent:
+		return p.sequence(deeper)
+	case ok && deeper > indent:
+		return p.mapping(deeper)
+	}
+	return nil, newFault(line, source, at, "field %q has no value; leave the line out or give one", key)
+}
+
+// sequence reads the entries whose dashes stand at the given indentation.
+func (p *yamlParser) sequence(indent int) (*yamlNode, *FaultError) {
+	n, fault := p.enter(yamlSequence, indent)
+	if fault != nil {
+		return nil, fault
+	}
+	for {
+		at, body, ok := p.peek()
+		if !ok || at < indent || at == indent && !isEntry(body) {
+			p.depth--
+			return n, nil
+		}
+		if at > indent {
+			return nil, p.fault(at, "indented more than the entry above")
+		}
+		item, fault := p.item(at, body)
+		if fault != nil {
+			return nil, fault
+		}
+		n.items = append(n.items, item)
+	}
+}
+
+// item reads what stands after a dash: fields, or one value.
+func (p *yamlParser) item(at int, body string) (*yamlNode, *FaultError) {
+	value := strings.TrimLeft(body[1:], " ")
+	offset := at + len(body) - len(value)
 	switch {
-	case strings.HasPrefix(line, "---"), strings.HasPrefix(line, "..."):
-		return &FaultError{Column: 1, Text: "a document marker; a file holds one document and nothing else"}
-	case strings.HasPrefix(line, "%"):
-		return &FaultError{Column: 1, Text: "a directive"}
-	case strings.HasPrefix(trimmed, "? "):
-		return &FaultError{Column: 1 + len(line) - len(trimmed), Text: "a complex key"}
+	case value == "" || value[0] == '#':
+		return nil, p.fault(at, "a list entry without a value; begin it on the line of its dash")
+	case isEntry(value):
+		return nil, p.fault(offset, "a list directly within a list")
+	case keyLength(value) > 0:
+		p.skip = offset
+		return p.mapping(offset)
 	}
-	// Indicators open a value only after a key, a dash or a bracket.
-	for at := 0; at < len(line); at++ {
-		if c := line[at]; (c == '&' || c == '*' || c == '!') && opensValue(line[:at]) {
-			return &FaultError{Column: 1 + utf8.RuneCountInString(line[:at]), Text: fmt.Sprintf("%q begins an anchor, an alias or a tag; quote the value", c)}
-		}
-	}
-	return nil
+	return p.value(at, offset, value)
 }
 
-// opensValue reports whether a value may begin after the text of a line so far.
-func opensValue(before string) bool {
-	t := strings.TrimRight(before, " ")
-	if t == "" {
-		return true
+// keyLength returns the length of the name that begins "name:", or 0.
+func keyLength(s string) int {
+	i := 0
+	for i < len(s) && (s[i] >= 'a' && s[i] <= 'z' || s[i] >= '0' && s[i] <= '9' || s[i] == '-') {
+		i++
 	}
-	if len(t) == len(before) && !strings.HasSuffix(t, "[") && !strings.HasSuffix(t, "{") && !strings.HasSuffix(t, ",") {
-		return false // nothing but a bracket opens a value without a blank
+	if i == 0 || i > 64 || s[0] == '-' || i == len(s) || s[i] != ':' || i+1 < len(s) && s[i+1] != ' ' {
+		return 0
 	}
-	switch t[len(t)-1] {
-	case ':', '[', '{', ',':
-		return true
-	case '-':
-		return strings.Trim(t, " -") == ""
-	}
-	return false
+	return i
 }
 
-// scanNesting bounds how deep collections nest: open brackets and braces
-// outside quotes, indentation steps, and chains of dashes on one line.
-func scanNesting(text []byte) error {
-	flow := 0
-	var indents []int
-	for number, line := range strings.Split(string(text), "\n") {
-		trimmed := strings.TrimLeft(line, " ")
-		if trimmed == "" || trimmed[0] == '#' {
-			continue
-		}
-		indent := len(line) - len(trimmed)
-		for len(indents) > 0 && indents[len(indents)-1] >= indent {
-			indents = indents[:len(indents)-1]
-		}
-		indents = append(indents, indent)
-		for strings.HasPrefix(trimmed, "- ") {
-			trimmed = strings.TrimLeft(trimmed[2:], " ")
-			indents = append(indents, len(line)-len(trimmed))
-		}
-		flow += flowDepth(trimmed)
-		if len(indents)+flow > maxCollections {
-			return &FaultError{Line: number + 1, Column: indent + 1, Text: fmt.Sprintf("collections nest deeper than %d", maxCollections), Source: line}
-		}
-		flow = max(0, flow-strings.Count(trimmed, "]")-strings.Count(trimmed, "}"))
+// key reads the name of a field; what else a line may begin with in YAML is
+// refused by name.
+func (p *yamlParser) key(at int, body string) (string, *FaultError) {
+	if n := keyLength(body); n > 0 {
+		return body[:n], nil
 	}
-	return nil
+	why := ""
+	switch {
+	case body == "---" || body == "..." || strings.HasPrefix(body, "--- "):
+		why = "a file holds one document, without --- or ..."
+	default:
+		why = indicatorFault(body[0])
+	}
+	if why == "" {
+		why = "expected a field, \"name: value\", with a name of a-z, 0-9 and hyphens"
+	}
+	return "", p.fault(at, "%s", why)
 }
 
-// flowDepth counts every opening bracket of a line, also in quotes: counting
-// too many is safe, and prose that needs more than a dozen on a line does not.
-func flowDepth(line string) int { return strings.Count(line, "[") + strings.Count(line, "{") }
-
-// FaultError says where in a document's text something is wrong. Its text has
-// the line with a caret under the fault.
-type FaultError struct {
-	Line   int // from 1
-	Column int // in characters, from 1
-	Text   string
-	Source string // the line
-}
-
-// Error returns place, fault, and the line with a caret under the place.
-func (e *FaultError) Error() string {
-	s := fmt.Sprintf("line %d, column %d: %s", e.Line, e.Column, e.Text)
-	if e.Source == "" {
-		return s
-	}
-	source, column := e.Source, e.Column
-	if runes := []rune(source); len(runes) > 120 {
-		from := min(max(0, column-60), len(runes)-120)
-		source, column = string(runes[from:from+120]), column-from
-	}
-	source = strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '·'
-	}, source)
-	prefix := fmt.Sprintf("  %d | ", e.Line)
-	return s + "\n" + prefix + source + "\n" + strings.Repeat(" ", len(prefix)+max(0, column-1)) + "^"
-}
-
-func lineOf(text []byte, line int) string {
-	lines := strings.SplitN(string(text), "\n", line+1)
-	if line-1 < len(lines) && line > 0 {
-		return lines[line-1]
+// indicatorFault explains a character that begins one of the parts of YAML
+// which documents do not use, or "".
+func indicatorFault(c byte) string {
+	switch c {
+	case '&', '*':
+		return "anchors and aliases are not used in documents; put quotes around a text that begins so"
+	case '!':
+		return "tags are not used in documents; put quotes around a text that begins so"
+	case '%', '@', '`', '?', ',', ']', '}', ':', '-', '#':
+		return fmt.Sprintf("a value cannot begin with %c; put quotes around it", c)
 	}
 	return ""
 }
 
-// yamlReading is a document being read: the first fault stays, and all later reads
-// return zero values.
-type yamlReading struct {
-	text  []byte
-	fault error
+// value reads a value that begins on the next line at an offset. Texts after |
+// or > go on below it, indented more than indent.
+func (p *yamlParser) value(indent, offset int, value string) (*yamlNode, *FaultError) {
+	if value[0] == '|' || value[0] == '>' {
+		return p.blockText(indent, offset, value)
+	}
+	f := &flow{p: p, line: strings.TrimRight(p.lines[p.at], " "), at: offset}
+	n, fault := f.value(false)
+	if fault == nil {
+		fault = f.end()
+	}
+	if fault != nil {
+		return nil, fault
+	}
+	p.next()
+	return n, nil
 }
 
-// readYAML scans and parses a document whose root is a mapping.
-func readYAML(text []byte) (*yamlReading, *mapping, error) {
-	if err := prescan(text); err != nil {
-		return nil, nil, err
+// blockText reads a text over several lines: | keeps line ends, > joins lines
+// by a space and makes an empty line a line end; with a hyphen the last line
+// end is left out.
+func (p *yamlParser) blockText(indent, offset int, header string) (*yamlNode, *FaultError) {
+	folded, strip := header[0] == '>', header[1:] == "-"
+	if len(header) > 1 && !strip {
+		return nil, p.fault(offset+1, "after %c nothing or a hyphen may follow on its line", header[0])
 	}
-	file, err := parser.ParseBytes(text, 0)
-	if err != nil {
-		return nil, nil, errors.New(strings.TrimSpace(err.Error()))
+	n, fault := p.node(yamlScalar, offset)
+	if fault != nil {
+		return nil, fault
 	}
-	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
-		return nil, nil, &FaultError{Line: 1, Column: 1, Text: "the file holds no document"}
+	n.block = true
+	begin, source := p.at+1, p.lines[p.at]
+	p.next()
+	lines, fault := p.blockLines(indent, folded)
+	if fault != nil {
+		return nil, fault
 	}
-	r := &yamlReading{text: text}
-	f := r.fieldsOf(file.Docs[0].Body)
-	return r, f, r.fault
+	if len(lines) == 0 {
+		return nil, newFault(begin, source, offset, "no text follows, indented more than this line")
+	}
+	n.text = joinBlock(lines, folded)
+	if !strip {
+		n.text += "\n"
+	}
+	return n, nil
 }
 
-// fail notes a fault at a node.
-func (r *yamlReading) fail(n ast.Node, format string, args ...any) {
-	if r.fault != nil {
-		return
-	}
-	f := &FaultError{Line: 1, Column: 1, Text: fmt.Sprintf(format, args...)}
-	if n != nil && n.GetToken() != nil && n.GetToken().Position != nil {
-		f.Line, f.Column = n.GetToken().Position.Line, n.GetToken().Position.Column
-	}
-	f.Source = lineOf(r.text, f.Line)
-	r.fault = f
-}
-
-// mapping is a YAML mapping: every key must be asked for, and none may come twice.
-type mapping struct {
-	r      *yamlReading
-	at     ast.Node
-	keys   map[string]ast.Node
-	values map[string]ast.Node
-	asked  map[string]bool
-	order  []string
-}
-
-func (r *yamlReading) fieldsOf(n ast.Node) *mapping {
-	f := &mapping{r: r, at: n, keys: map[string]ast.Node{}, values: map[string]ast.Node{}, asked: map[string]bool{}}
-	var entries []*ast.MappingValueNode
-	switch n := n.(type) {
-	case *ast.MappingNode:
-		entries = n.Values
-	case *ast.MappingValueNode:
-		entries = []*ast.MappingValueNode{n}
-	default:
-		r.fail(n, "this should be a mapping of names to values")
-		return f
-	}
-	for _, e := range entries {
-		key, ok := e.Key.(*ast.StringNode)
-		if !ok {
-			r.fail(e.Key, "a name should stand here")
-			return f
+// blockLines returns the lines of a block text without their indentation and
+// without empty lines at the end.
+func (p *yamlParser) blockLines(indent int, folded bool) ([]string, *FaultError) {
+	var lines []string
+	deep, kept := 0, 0
+	for ; p.at < len(p.lines); p.next() {
+		line := p.lines[p.at]
+		body := strings.TrimLeft(line, " ")
+		at := len(line) - len(body)
+		switch {
+		case body == "" && (line != "" || deep == 0):
+			return nil, p.fault(0, "an empty line at the start of a text, or one of spaces")
+		case body == "":
+			lines = append(lines, "")
+			continue
+		case deep == 0 && at <= indent, at < deep:
+			return lines[:kept], nil
+		case deep == 0:
+			deep = at
 		}
-		if _, twice := f.values[key.Value]; twice {
-			r.fail(e.Key, "%q stands here a second time", key.Value)
-			return f
+		switch {
+		case body[len(body)-1] == ' ':
+			return nil, p.fault(len(line)-1, "a space at the end of a line")
+		case folded && at > deep:
+			return nil, p.fault(deep, "indented more than the text above; begin the text with | to keep its lines")
 		}
-		f.keys[key.Value], f.values[key.Value] = e.Key, e.Value
-		f.order = append(f.order, key.Value)
+		lines = append(lines, line[deep:])
+		kept = len(lines)
 	}
-	return f
+	return lines[:kept], nil
 }
 
-// done faults the first name that nothing asked for.
-func (f *mapping) done() {
-	for _, name := range f.order {
-		if !f.asked[name] {
-			f.r.fail(f.keys[name], "unknown field %q", name)
-			return
+func joinBlock(lines []string, folded bool) string {
+	if !folded {
+		return strings.Join(lines, "\n")
+	}
+	var b strings.Builder
+	for i, line := range lines {
+		switch {
+		case i == 0:
+		case line == "":
+			b.WriteByte('\n')
+		case lines[i-1] != "":
+			b.WriteByte(' ')
 		}
+		b.WriteString(line)
 	}
-}
-
-// has reports whether a field is given, and counts as asking for it.
-func (f *mapping) has(name string) bool {
-	f.asked[name] = true
-	_, ok := f.values[name]
-	return ok
-}
-
-// node returns the value of a field; a missing one that is needed is a fault.
-func (f *mapping) node(name string, needed bool) ast.Node {
-	f.asked[name] = true
-	n, ok := f.values[name]
-	if !ok && needed {
-		f.r.fail(f.at, "the field %q is missing", name)
-	}
-	return n
-}
-
-// text returns a string field, within the limit of one.
-func (f *mapping) text(name string, needed bool) string {
-	n := f.node(name, needed)
-	if n == nil {
-		return ""
-	}
-	s := f.r.text1(n)
-	if needed && s == "" {
-		f.r.fail(n, "%q is empty", name)
-	}
-	return s
-}
-
-func (r *yamlReading) text1(n ast.Node) string {
-	var s string
-	switch n := n.(type) {
-	case *ast.StringNode:
-		s = n.Value
-	case *ast.LiteralNode:
-		s = n.Value.Value
-	default:
-		r.fail(n, "this should be a text; put it in quotes")
-		return ""
-	}
-	if len(s) > maxText {
-		r.fail(n, "the text has %d bytes; %d are the most", len(s), maxText)
-	}
-	return s
-}
-
-// label returns a text that may also be written as a number, such as 2.1.
-func (f *mapping) label(name string) string {
-	n := f.node(name, true)
-	switch n := n.(type) {
-	case nil:
-		return ""
-	case *ast.IntegerNode, *ast.FloatNode:
-		return n.GetToken().Value
-	default:
-		return f.r.text1(n)
-	}
-}
-
-func (f *mapping) uint(name string, needed bool, most uint64) uint64 {
-	n := f.node(name, needed)
-	if n == nil {
-		return 0
-	}
-	i, ok := n.(*ast.IntegerNode)
-	if ok {
-		if v, err := strconv.ParseUint(i.GetToken().Value, 10, 64); err == nil && v <= most {
-			return v
-		}
-	}
-	f.r.fail(n, "%q should be a whole number from 0 to %d", name, most)
-	return 0
-}
-
-func (f *mapping) bool(name string) bool {
-	n := f.node(name, false)
-	if n == nil {
-		return false
-	}
-	b, ok := n.(*ast.BoolNode)
-	if !ok {
-		f.r.fail(n, "%q should be true or false", name)
-		return false
-	}
-	return b.Value
-}
-
-// time returns a moment in UTC, to the second.
-func (f *mapping) time(name string, needed bool) time.Time {
-	n := f.node(name, needed)
-	if n == nil {
-		return time.Time{}
-	}
-	s := f.r.text1(n)
-	t, err := time.Parse("2006-01-02T15:04:05Z", s)
-	if err != nil && f.r.fault == nil {
-		f.r.fail(n, "%q should be a moment in UTC such as 2026-01-31T00:00:00Z", s)
-	}
-	return t.UTC()
-}
-
-func (f *mapping) hash(name string, needed bool) Hash {
-	n := f.node(name, needed)
-	if n == nil {
-		return Hash{}
-	}
-	h, err := ParseHash(f.r.text1(n))
-	if err != nil {
-		f.r.fail(n, "%v", err)
-	}
-	return h
-}
-
-func (f *mapping) key(name string) PublicKey {
-	n := f.node(name, true)
-	if n == nil {
-		return PublicKey{}
-	}
-	k, err := ParsePublicKey(f.r.text1(n))
-	if err != nil {
-		f.r.fail(n, "%v", err)
-	}
-	return k
-}
-
-// list returns the elements of a list field; a missing one is empty.
-func (f *mapping) list(name string, most int) []ast.Node {
-	n := f.node(name, false)
-	if n == nil {
-		return nil
-	}
-	s, ok := n.(*ast.SequenceNode)
-	if !ok {
-		f.r.fail(n, "%q should be a list", name)
-		return nil
-	}
-	if len(s.Values) > most {
-		f.r.fail(n, "%q has %d elements; %d are the most", name, len(s.Values), most)
-		return nil
-	}
-	return s.Values
-}
-
-// texts returns a list of texts, each of which check accepts.
-func (f *mapping) texts(name string, most int, check func(string) error) []string {
-	var out []string
-	for _, n := range f.list(name, most) {
-		s := f.r.text1(n)
-		if check != nil {
-			if err := check(s); err != nil {
-				f.r.fail(n, "%v", err)
-			}
-		}
-		for _, other := range out {
-			if other == s {
-				f.r.fail(n, "%q stands in this list already", s)
-			}
-		}
-		out = append(out, s)
-	}
-	if n := f.values[name]; n != nil && len(out) == 0 {
-		f.r.fail(n, "the list %q is empty; leave it out to mean no restriction", name)
-	}
-	return out
-}
-
-// mappings returns a list of mappings.
-func (f *mapping) mappings(name string, most int) []*mapping {
-	var out []*mapping
-	for _, n := range f.list(name, most) {
-		out = append(out, f.r.fieldsOf(n))
-	}
-	return out
-}
-
-// checkHandle accepts a short name: a-z, 0-9 and hyphens, 1 to 64 of them.
-func checkHandle(s string) error {
-	if len(s) == 0 || len(s) > 64 || s[0] == '-' || s[len(s)-1] == '-' {
-		return fmt.Errorf("%q is no short name: 1 to 64 of a-z, 0-9 and hyphens, no hyphen at the ends", s)
-	}
-	for i := range len(s) {
-		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
-			return fmt.Errorf("%q is no short name: only a-z, 0-9 and hyphens may stand in it", s)
-		}
-	}
-	return nil
+	return b.String()
 }
