@@ -248,7 +248,7 @@ func (h *Host) Update(memberships []protocol.Membership) error {
 	}
 	for id := range next.nodes {
 		if _, known := before.nodes[id]; !known {
-			h.peers.hurry(id)
+			h.peers.hurry(id, id < h.self)
 		}
 	}
 	h.sync.rosterChanged(before, next)

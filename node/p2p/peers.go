@@ -132,6 +132,16 @@ func (t *peerTable) failed(id peer.ID, err error) {
 	s.next = time.Now().Add(jitter(backoff))
 }
 
+// dialled notes a dial that did not fail. That the peer is connected is noted
+// when it is identified; should that not come, the next dial is not at once.
+func (t *peerTable) dialled(id peer.ID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.get(id)
+	s.dialing = false
+	s.next = time.Now().Add(firstBackoff)
+}
+
 // shortError keeps one line of what may be a long list of addresses tried.
 func shortError(err error) string {
 	text := strings.Join(strings.Fields(err.Error()), " ")
@@ -197,9 +207,7 @@ func (h *Host) dial(ctx context.Context, id peer.ID) {
 	if err != nil {
 		h.peers.failed(id, err)
 	} else {
-		h.peers.mu.Lock()
-		h.peers.get(id).dialing = false
-		h.peers.mu.Unlock()
+		h.peers.dialled(id)
 	}
 	wake(h.redial)
 }
@@ -272,9 +280,14 @@ func (h *Host) Peers() []protocol.PeerStatus {
 	return all
 }
 
-// hurry lets a node be dialled without delay.
-func (t *peerTable) hurry(id peer.ID) {
+// hurry lets a node be dialled without delay, or after the moment in which the
+// other side is to do it.
+func (t *peerTable) hurry(id peer.ID, other bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.get(id).next = time.Time{}
+	s := t.get(id)
+	s.next = time.Time{}
+	if other {
+		s.next = time.Now().Add(patience())
+	}
 }
