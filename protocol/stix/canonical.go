@@ -16,9 +16,7 @@ import (
 // or Limit.
 func Canonical(raw []byte) ([]byte, error) {
 	hard := Limits{Object: maxObject, Depth: 512, Members: maxObject, List: maxObject, String: maxObject}
-	var tape [128]node
-	var names [64]uint32
-	p := parser{scanner: scanner{raw: raw, limits: hard, tape: tape[:0], names: names[:0]}, obj: &Object{}}
+	p := newParser(raw, hard)
 	if err := p.scan(); err != nil {
 		return nil, p.failure(err)
 	}

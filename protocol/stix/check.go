@@ -12,11 +12,12 @@ import (
 // parser is one run of Parse.
 type parser struct {
 	scanner
-	obj      *Object
-	t        typeID
-	slots    [slotCount]uint32 // tape indexes of values; 0 is absent
-	required int               // required properties of the type that were seen
-	own      int               // properties of the type itself that were seen
+	obj        *Object
+	t          typeID
+	slots      [slotCount]uint32 // tape indexes of values; 0 is absent
+	required   int               // required properties of the type that were seen
+	dictionary bool              // otherRefs is in a dictionary, whose names are free
+	own        int               // properties of the type itself that were seen
 }
 
 // bad is the error about a property: object, property, what is wrong, section.
@@ -37,10 +38,7 @@ const maxPath = 200
 
 // shortened quotes a path for an error text.
 func shortened(path string) string {
-	if len(path) > maxPath {
-		path = strings.ToValidUTF8(path[:maxPath], "") + "…"
-	}
-	return strconv.Quote(path)
+	return strconv.Quote(clipped(path))
 }
 
 // maxWarnings bounds the warnings of one object: a hostile one is full of
@@ -49,75 +47,109 @@ const maxWarnings = 16
 
 func (p *parser) warn(property, format string, args ...any) {
 	if len(p.obj.Warnings) < maxWarnings {
-		if len(property) > maxPath {
-			property = strings.ToValidUTF8(property[:maxPath], "") + "…"
-		}
-		p.obj.Warnings = append(p.obj.Warnings, Warning{Property: property, Text: fmt.Sprintf(format, args...)})
+		p.obj.Warnings = append(p.obj.Warnings, Warning{Property: clipped(property), Text: fmt.Sprintf(format, args...)})
 	}
 }
 
+// where says which value is being checked. Its text is made only for an error.
+type where struct {
+	name   []byte // of the property
+	number int    // of an element of its list, from 1; 0 where none is meant
+	member string // of that element or of the property
+	second int    // of an element of the member's list, from 1
+}
+
+func (w where) at(number int) where {
+	if w.member != "" {
+		w.second = number + 1
+	} else {
+		w.number = number + 1
+	}
+	return w
+}
+
+func (w where) dot(member string) where {
+	w.member = member
+	return w
+}
+
+// String returns the path, like granular_markings[2].selectors[0].
+func (w where) String() string {
+	path := string(w.name)
+	if w.number > 0 {
+		path += "[" + strconv.Itoa(w.number-1) + "]"
+	}
+	if w.member != "" {
+		path += "." + w.member
+	}
+	if w.second > 0 {
+		path += "[" + strconv.Itoa(w.second-1) + "]"
+	}
+	return path
+}
+
 // check holds value i against the data type of a rule.
-func (p *parser) check(name string, i int, r rule) *fault {
+func (p *parser) check(w where, i int, r rule) *fault {
 	switch r.shape {
 	case shapeText, shapeFilled, shapeTime, shapeHex, shapeBinary, shapeRef, shapeOpinion, shapeEncryption:
-		return p.checkText(name, i, r)
+		return p.checkText(w, i, r)
 	case shapeBool:
 		if k := p.kindOf(i); k != nodeTrue && k != nodeFalse {
-			return p.mistyped(name, i, "true or false")
+			return p.mistyped(w, i, "true or false")
 		}
 	case shapeInt, shapeCount, shapePort, shapePercent, shapeSightings, shapeObserved:
-		return p.checkInteger(name, i, r.shape)
+		return p.checkInteger(w, i, r.shape)
 	case shapeFloat:
 		if p.kindOf(i) != nodeNumber {
-			return p.mistyped(name, i, "a number")
+			return p.mistyped(w, i, "a number")
 		}
 	case shapeTexts, shapeRefs, shapeObjects, shapeExternal, shapeKillChain, shapeGranular, shapeExtTypes,
 		shapeRegistry, shapeMIMEParts:
-		return p.checkList(name, i, r)
+		return p.checkList(w, i, r)
 	case shapeDict, shapeHashes, shapeExtensions:
-		return p.checkDictionary(name, i, r.shape)
+		return p.checkDictionary(w, i, r.shape)
 	}
 	return nil
 }
 
-func (p *parser) mistyped(name string, i int, want string) *fault {
-	return p.bad(name, "must be %s, not %s", want, p.kindOf(i))
+func (p *parser) mistyped(w where, i int, want string) *fault {
+	return p.bad(w.String(), "must be %s, not %s", want, p.kindOf(i))
 }
 
-func (p *parser) checkText(name string, i int, r rule) *fault {
+func (p *parser) checkText(w where, i int, r rule) *fault {
 	if p.kindOf(i) != nodeString {
-		return p.mistyped(name, i, "a string")
+		return p.mistyped(w, i, "a string")
 	}
 	text := p.content(i)
 	switch r.shape {
 	case shapeFilled:
 		if len(text) == 0 {
-			return p.bad(name, "is empty")
+			return p.bad(w.String(), "is empty")
 		}
 	case shapeTime:
 		if _, ok := parseTimestamp(text); !ok {
-			return p.bad(name, "must be a time in UTC like 2026-01-31T12:00:00.000Z, not %s", clip(string(text)))
+			return p.bad(w.String(), "must be a time in UTC like 2026-01-31T12:00:00.000Z, not %s", clip(string(text)))
 		}
 	case shapeHex:
 		if len(text)%2 != 0 || !isHex(text) {
-			return p.bad(name, "must be bytes in hexadecimal, not %s", clip(string(text)))
+			return p.bad(w.String(), "must be bytes in hexadecimal, not %s", clip(string(text)))
 		}
 	case shapeBinary:
 		if !isBase64(text) {
-			return p.bad(name, "must be base64 with padding")
+			return p.bad(w.String(), "must be base64 with padding")
 		}
 	case shapeRef:
-		return p.checkRef(name, i, r)
+		return p.checkRef(w, i, r)
 	case shapeOpinion:
-		return p.oneOf(name, i, opinions)
+		return p.oneOf(w, i, opinions)
 	case shapeEncryption:
-		return p.oneOf(name, i, encryptions)
+		return p.oneOf(w, i, encryptions)
 	}
 	return nil
 }
 
 // oneOf holds a string against a closed vocabulary, words between blanks.
-func (p *parser) oneOf(name string, i int, vocabulary string) *fault {
+func (p *parser) oneOf(w where, i int, vocabulary string) *fault {
 	if p.kindOf(i) == nodeString {
 		text := p.textOf(i)
 		for word := range strings.FieldsSeq(vocabulary) {
@@ -125,15 +157,15 @@ func (p *parser) oneOf(name string, i int, vocabulary string) *fault {
 				return nil
 			}
 		}
-		return p.bad(name, "must be one of %s, not %s", strings.ReplaceAll(vocabulary, " ", ", "), clip(text))
+		return p.bad(w.String(), "must be one of %s, not %s", strings.ReplaceAll(vocabulary, " ", ", "), clip(text))
 	}
-	return p.mistyped(name, i, "a string")
+	return p.mistyped(w, i, "a string")
 }
 
-func (p *parser) checkInteger(name string, i int, s shape) *fault {
+func (p *parser) checkInteger(w where, i int, s shape) *fault {
 	n, ok := p.integer(i)
 	if !ok {
-		return p.mistyped(name, i, "a whole number")
+		return p.mistyped(w, i, "a whole number")
 	}
 	low, high := int64(0), int64(maxExactInteger)
 	switch s {
@@ -150,33 +182,33 @@ func (p *parser) checkInteger(name string, i int, s shape) *fault {
 	}
 	if n < low || n > high {
 		if high == maxExactInteger {
-			return p.bad(name, "is %d, it must not be negative", n)
+			return p.bad(w.String(), "is %d, it must not be negative", n)
 		}
-		return p.bad(name, "is %d, it must be from %d to %d", n, low, high)
+		return p.bad(w.String(), "is %d, it must be from %d to %d", n, low, high)
 	}
 	return nil
 }
 
-func (p *parser) checkList(name string, i int, r rule) *fault {
+func (p *parser) checkList(w where, i int, r rule) *fault {
 	if p.kindOf(i) != nodeArray {
-		return p.mistyped(name, i, "a list")
+		return p.mistyped(w, i, "a list")
 	}
 	if p.tape[i].count == 0 {
-		return p.bad(name, "is an empty list; leave the property out")
+		return p.bad(w.String(), "is an empty list; leave the property out")
 	}
 	for number, element := range p.elements(i) {
 		var err *fault
 		switch r.shape {
 		case shapeTexts:
 			if p.kindOf(element) != nodeString {
-				err = p.mistyped(indexed(name, number), element, "a string")
+				err = p.mistyped(w.at(number), element, "a string")
 			}
 		case shapeRefs:
-			err = p.checkRef(indexed(name, number), element, r)
+			err = p.checkRef(w.at(number), element, r)
 		case shapeExtTypes:
-			err = p.oneOf(indexed(name, number), element, extensionTypes)
+			err = p.oneOf(w.at(number), element, extensionTypes)
 		default:
-			err = p.checkElement(name, number, element, r.shape)
+			err = p.checkElement(w.at(number), element, r.shape)
 		}
 		if err != nil {
 			return err
@@ -185,45 +217,42 @@ func (p *parser) checkList(name string, i int, r rule) *fault {
 	return nil
 }
 
-// indexed names an element of a list: "labels[3]".
-func indexed(name string, number int) string { return name + "[" + strconv.Itoa(number) + "]" }
-
 // checkElement checks an object in one of the lists of objects.
-func (p *parser) checkElement(name string, number, i int, s shape) *fault {
+func (p *parser) checkElement(w where, i int, s shape) *fault {
 	if p.kindOf(i) != nodeObject {
-		return p.mistyped(indexed(name, number), i, "an object")
+		return p.mistyped(w, i, "an object")
 	}
 	switch s {
 	case shapeExternal:
-		return p.checkExternal(name, number, i)
+		return p.checkExternal(w, i)
 	case shapeKillChain:
-		return p.needTexts(name, number, i, "kill_chain_name", "phase_name")
+		return p.needTexts(w, i, "kill_chain_name", "phase_name")
 	case shapeGranular:
-		return p.checkGranular(indexed(name, number), i)
+		return p.checkGranular(w, i)
 	case shapeRegistry:
 		if kind := p.get(i, "data_type"); kind != 0 {
-			return p.oneOf(indexed(name, number)+".data_type", kind, registryTypes)
+			return p.oneOf(w.dot("data_type"), kind, registryTypes)
 		}
 	}
 	return nil
 }
 
 // needTexts requires members that are strings.
-func (p *parser) needTexts(name string, number, i int, names ...string) *fault {
+func (p *parser) needTexts(w where, i int, names ...string) *fault {
 	for _, member := range names {
 		value := p.get(i, member)
 		if value == 0 {
-			return p.bad(indexed(name, number)+"."+member, "is required")
+			return p.bad(w.dot(member).String(), "is required")
 		}
 		if p.kindOf(value) != nodeString {
-			return p.mistyped(indexed(name, number)+"."+member, value, "a string")
+			return p.mistyped(w.dot(member), value, "a string")
 		}
 	}
 	return nil
 }
 
-func (p *parser) checkExternal(name string, number, i int) *fault {
-	if err := p.needTexts(name, number, i, "source_name"); err != nil {
+func (p *parser) checkExternal(w where, i int) *fault {
+	if err := p.needTexts(w, i, "source_name"); err != nil {
 		return err
 	}
 	told := false
@@ -232,72 +261,72 @@ func (p *parser) checkExternal(name string, number, i int) *fault {
 		case p.named(member, "description"), p.named(member, "url"), p.named(member, "external_id"):
 			told = true
 			if p.kindOf(value) != nodeString {
-				return p.mistyped(indexed(name, number)+"."+p.textOf(member), value, "a string")
+				return p.mistyped(w.dot(p.textOf(member)), value, "a string")
 			}
 		case p.named(member, "hashes"):
-			if err := p.checkDictionary(indexed(name, number)+".hashes", value, shapeHashes); err != nil {
+			if err := p.checkDictionary(w.dot("hashes"), value, shapeHashes); err != nil {
 				return err
 			}
 		}
 	}
 	if !told {
-		return p.bad(indexed(name, number), "needs description, url or external_id beside source_name")
+		return p.bad(w.String(), "needs description, url or external_id beside source_name")
 	}
 	return nil
 }
 
 // checkGranular is strict about names: a variant of marking_ref that another
 // reader takes would hide a marking from this one.
-func (p *parser) checkGranular(name string, i int) *fault {
+func (p *parser) checkGranular(w where, i int) *fault {
 	marking, lang, selectors := 0, 0, 0
 	for member, value := range p.members(i) {
 		switch text := p.textOf(member); text {
 		case "marking_ref":
 			marking = value
-			if err := p.checkRef(name+".marking_ref", value, ref(setOf(typeMarkingDefinition))); err != nil {
+			if err := p.checkRef(w.dot("marking_ref"), value, ref(setOf(typeMarkingDefinition))); err != nil {
 				return err
 			}
 		case "lang":
 			lang = value
 			if p.kindOf(value) != nodeString {
-				return p.mistyped(name+".lang", value, "a string")
+				return p.mistyped(w.dot("lang"), value, "a string")
 			}
 		case "selectors":
 			selectors = value
-			if err := p.checkList(name+".selectors", value, is(shapeTexts)); err != nil {
+			if err := p.checkList(w.dot("selectors"), value, is(shapeTexts)); err != nil {
 				return err
 			}
 		default:
 			if !isPropertyName([]byte(text)) {
-				return p.bad(name+"."+text, "is no name of a property: a-z, 0-9 and _ only")
+				return p.bad(w.dot(text).String(), "is no name of a property: a-z, 0-9 and _ only")
 			}
 		}
 	}
 	switch {
 	case selectors == 0:
-		return p.bad(name+".selectors", "is required")
+		return p.bad(w.dot("selectors").String(), "is required")
 	case marking == 0 && lang == 0:
-		return p.bad(name, "needs marking_ref or lang")
+		return p.bad(w.String(), "needs marking_ref or lang")
 	case marking != 0 && lang != 0:
-		return p.bad(name, "has both marking_ref and lang")
+		return p.bad(w.String(), "has both marking_ref and lang")
 	}
 	return nil
 }
 
-func (p *parser) checkDictionary(name string, i int, s shape) *fault {
+func (p *parser) checkDictionary(w where, i int, s shape) *fault {
 	if p.kindOf(i) != nodeObject {
-		return p.mistyped(name, i, "an object")
+		return p.mistyped(w, i, "an object")
 	}
 	if p.tape[i].count == 0 && s != shapeDict {
-		return p.bad(name, "is an empty dictionary; leave the property out")
+		return p.bad(w.String(), "is an empty dictionary; leave the property out")
 	}
 	for member, value := range p.members(i) {
 		var err *fault
 		switch s {
 		case shapeHashes:
-			err = p.checkHash(name, member, value)
+			err = p.checkHash(w, member, value)
 		case shapeExtensions:
-			err = p.checkExtension(name, p.textOf(member), value)
+			err = p.checkExtension(w, p.textOf(member), value)
 		}
 		if err != nil {
 			return err
@@ -306,22 +335,22 @@ func (p *parser) checkDictionary(name string, i int, s shape) *fault {
 	return nil
 }
 
-func (p *parser) checkHash(name string, member, value int) *fault {
+func (p *parser) checkHash(w where, member, value int) *fault {
 	algorithm := p.textOf(member)
 	if len(algorithm) < 3 || len(algorithm) > 250 {
-		return p.bad(name+"."+algorithm, "has a name of %d characters, it must have 3 to 250", len(algorithm))
+		return p.bad(w.dot(algorithm).String(), "has a name of %d characters, it must have 3 to 250", len(algorithm))
 	}
 	if p.kindOf(value) != nodeString {
-		return p.mistyped(name+"."+algorithm, value, "a string")
+		return p.mistyped(w.dot(algorithm), value, "a string")
 	}
 	text := p.content(value)
 	switch size := digestSize(algorithm); {
 	case size > 0 && (len(text) != size || !isHex(text)):
-		return p.bad(name+"."+algorithm, "must be %d hexadecimal digits, not %s", size, clip(string(text)))
+		return p.bad(w.dot(algorithm).String(), "must be %d hexadecimal digits, not %s", size, clip(string(text)))
 	case len(text) == 0:
-		return p.bad(name+"."+algorithm, "is empty")
+		return p.bad(w.dot(algorithm).String(), "is empty")
 	case size < 0 && digestSize(strings.ToUpper(algorithm)) >= 0:
-		p.warn(name+"."+algorithm, "STIX writes this algorithm %s", strings.ToUpper(algorithm))
+		p.warn(w.dot(algorithm).String(), "STIX writes this algorithm %s", strings.ToUpper(algorithm))
 	}
 	return nil
 }

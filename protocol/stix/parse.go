@@ -17,14 +17,17 @@ import (
 // Unknown properties, extensions and types are taken where their names are
 // well formed. What is odd but not forbidden becomes a Warning.
 func Parse(raw []byte, limits Limits) (*Object, error) {
-	var tape [128]node // most objects fit, and then need no memory of their own
-	var names [64]uint32
-	p := parser{scanner: scanner{raw: raw, limits: limits, tape: tape[:0], names: names[:0]}}
-	p.obj = &Object{Raw: raw}
+	p := newParser(raw, limits)
 	if err := p.parse(); err != nil {
 		return nil, p.failure(err)
 	}
 	return p.obj, nil
+}
+
+func newParser(raw []byte, limits Limits) *parser {
+	// Text has some twenty to fifty bytes a value; the tape grows where not.
+	tape := make([]node, 0, min(len(raw)/32, 1<<12)+8)
+	return &parser{scanner: scanner{raw: raw, limits: limits, tape: tape}, obj: &Object{Raw: raw}}
 }
 
 // failure makes the error of Parse out of a fault.
@@ -94,7 +97,7 @@ func (p *parser) identify() *fault {
 		return p.nearMiss("type")
 	}
 	if p.kindOf(objectType) != nodeString {
-		return p.mistyped("type", objectType, "a string")
+		return p.mistyped(where{name: []byte("type")}, objectType, "a string")
 	}
 	name := p.content(objectType)
 	p.t = typeNamed(name)
@@ -106,7 +109,7 @@ func (p *parser) identify() *fault {
 	case id == 0:
 		return p.nearMiss("id")
 	case p.kindOf(id) != nodeString:
-		return p.mistyped("id", id, "a string")
+		return p.mistyped(where{name: []byte("id")}, id, "a string")
 	}
 	text := p.content(id)
 	prefix, ok := typeOfID(text)
@@ -161,43 +164,29 @@ func (p *parser) properties() *fault {
 
 // known checks a property that STIX 2.1 defines for the type.
 func (p *parser) known(name []byte, value int, r rule) *fault {
-	text := propertyName(name)
-	if err := p.check(text, value, r); err != nil {
+	if err := p.check(where{name: name}, value, r); err != nil {
 		return err
+	}
+	switch {
+	case r.odd:
+		p.warn(string(name), "a cyber-observable has no such property (STIX 2.1 section 3.2)")
+	case r.own || r.slot == slotExtensions:
+		p.own++
 	}
 	if r.required {
 		p.required++
 	}
-	switch {
-	case r.odd:
-		p.warn(text, "a cyber-observable has no such property (STIX 2.1 section 3.2)")
-	case r.slot == slotNone || r.slot > slotGranular:
-		if commonProperty(text).shape == shapeNone || r.slot == slotExtensions {
-			p.own++
-		}
-	}
 	switch r.shape {
 	case shapeRef, shapeRefs:
-		p.knownRefs(text, value, r)
+		p.knownRefs(name, value, r)
 	case shapeDict, shapeExtensions, shapeMIMEParts, shapeObjects, shapeRegistry, shapeExternal:
 		if p.nested {
+			p.dictionary = r.shape == shapeDict
 			p.otherRefs(&pathStep{name: name}, value, false)
+			p.dictionary = false
 		}
 	}
 	return nil
-}
-
-// propertyName turns a name into a string, without new memory for those that
-// most objects have.
-func propertyName(name []byte) string {
-	for _, frequent := range [...]string{"type", "id", "spec_version", "created", "modified", "created_by_ref", "revoked",
-		"object_marking_refs", "external_references", "name", "description", "source_ref", "target_ref", "relationship_type",
-		"object_refs", "labels", "confidence", "pattern", "pattern_type", "valid_from", "value"} {
-		if frequent == string(name) {
-			return frequent
-		}
-	}
-	return string(name)
 }
 
 // unknown takes a property that STIX 2.1 does not define for the type, unless
@@ -213,6 +202,12 @@ func (p *parser) unknown(name []byte, value int) *fault {
 	}
 	if k := p.kindOf(value); k == nodeArray || k == nodeObject || k == nodeString {
 		named := looksLikeRef(name)
+		if named && k == nodeString {
+			if id := p.content(value); isID(id) {
+				p.addRef(refName(name), string(id), true)
+				return nil
+			}
+		}
 		if named || p.nested && k != nodeString {
 			p.otherRefs(&pathStep{name: name}, value, named)
 		}

@@ -93,6 +93,7 @@ type rule struct {
 	shape    shape
 	slot     slot
 	required bool    // counts toward the type's required properties
+	own      bool    // a property of the type itself, not one that all have
 	odd      bool    // a common property that this family of types does not have
 	targets  typeSet // of a reference: the types it may lead to
 }
@@ -132,7 +133,9 @@ func (t typeID) property(name string) rule {
 		}
 		return sightingProperty(name)
 	case SCO:
-		return t.observableProperty(name)
+		r := t.observableProperty(name)
+		r.own = r.shape != shapeNone
+		return r
 	case Meta:
 		return t.metaProperty(name)
 	}

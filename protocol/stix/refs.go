@@ -17,17 +17,17 @@ func looksLikeRef(name []byte) bool {
 
 // checkRef holds a reference of a known property against its form and the
 // types it may lead to.
-func (p *parser) checkRef(name string, i int, r rule) *fault {
+func (p *parser) checkRef(w where, i int, r rule) *fault {
 	if p.kindOf(i) != nodeString {
-		return p.mistyped(name, i, "an id")
+		return p.mistyped(w, i, "an id")
 	}
 	id := p.content(i)
 	objectType, ok := typeOfID(id)
 	if !ok {
-		return p.bad(name, "must be an id like %s, the UUID in lower case, not %s", p.exampleID(r.targets), clip(string(id)))
+		return p.bad(w.String(), "must be an id like %s, the UUID in lower case, not %s", p.exampleID(r.targets), clip(string(id)))
 	}
 	if t := typeNamed(objectType); !r.targets.has(t) {
-		return p.bad(name, "must lead to %s, not to %s", r.targets, clip(string(objectType)))
+		return p.bad(w.String(), "must lead to %s, not to %s", r.targets, clip(string(objectType)))
 	}
 	return nil
 }
@@ -57,6 +57,14 @@ func (t typeID) contextual(k slot, name string) bool {
 	return false
 }
 
+// clipped bounds the target of a reference that is no id.
+func clipped(text string) string {
+	if len(text) > maxPath {
+		return strings.ToValidUTF8(text[:maxPath], "") + "…"
+	}
+	return text
+}
+
 func (p *parser) addRef(property, target string, embedded bool) {
 	if p.obj.Refs == nil {
 		p.obj.Refs = make([]Ref, 0, 4)
@@ -65,17 +73,17 @@ func (p *parser) addRef(property, target string, embedded bool) {
 }
 
 // knownRefs collects the references of a known property, which were checked.
-func (p *parser) knownRefs(name string, i int, r rule) {
+func (p *parser) knownRefs(name []byte, i int, r rule) {
 	if r.slot == slotMarkings || r.slot == slotCreatedBy {
 		return
 	}
-	embedded := !p.t.contextual(r.slot, name)
+	embedded := !p.t.contextual(r.slot, string(name))
 	if r.shape == shapeRef {
-		p.addRef(name, p.textOf(i), embedded)
+		p.addRef(refName(name), p.textOf(i), embedded)
 		return
 	}
 	for number, element := range p.elements(i) {
-		p.addRef(indexed(name, number), p.textOf(element), embedded)
+		p.addRef(where{name: name}.at(number).String(), p.textOf(element), embedded)
 	}
 }
 
@@ -90,10 +98,7 @@ type pathStep struct {
 // String puts the path together, cut at maxPath.
 func (s *pathStep) String() string {
 	path := s.append(make([]byte, 0, 64))
-	if len(path) > maxPath {
-		return strings.ToValidUTF8(string(path[:maxPath]), "") + "…"
-	}
-	return string(path)
+	return clipped(string(path))
 }
 
 func (s *pathStep) append(path []byte) []byte {
@@ -109,10 +114,24 @@ func (s *pathStep) append(path []byte) []byte {
 	return append(path, s.name[:min(len(s.name), maxPath)]...)
 }
 
+// refName turns the name of a reference into a string, without new memory for
+// those that most objects have.
+func refName(name []byte) string {
+	switch string(name) {
+	case "source_ref":
+		return "source_ref"
+	case "target_ref":
+		return "target_ref"
+	case "sighting_of_ref":
+		return "sighting_of_ref"
+	}
+	return string(name)
+}
+
 // otherRefs collects the references in a property that STIX 2.1 does not
 // define for the type, or within extensions and other objects, at any depth. A
-// value that has not the form of an id is no reference; the name may mean
-// something else there.
+// value that is no id is a reference to nothing, and is told as such; in a
+// dictionary, whose names are free, it is no reference.
 func (p *parser) otherRefs(path *pathStep, i int, named bool) {
 	switch p.kindOf(i) {
 	case nodeString:
@@ -124,7 +143,12 @@ func (p *parser) otherRefs(path *pathStep, i int, named bool) {
 			p.addRef(path.String(), string(id), true)
 			return
 		}
-		p.warn(path.String(), "the name says reference, the value is no id")
+		if p.dictionary {
+			return
+		}
+		text := path.String()
+		p.addRef(text, clipped(string(id)), true)
+		p.warn(text, "the name says reference, the value is no id")
 	case nodeArray:
 		if !named && !p.nested {
 			return

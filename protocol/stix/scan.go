@@ -55,8 +55,7 @@ type scanner struct {
 	depth  int
 	limits Limits
 	tape   []node
-	names  []uint32 // tape indexes of the member names of all open objects
-	nested bool     // a member below the top whose name looks like a reference
+	nested bool // a member below the top whose name looks like a reference
 }
 
 // fault is where and why an object is refused. Parse makes a protocol.Error
@@ -223,13 +222,12 @@ func (s *scanner) object() *fault {
 		s.close(head, 0)
 		return nil
 	}
-	first := len(s.names)
 	var seen map[string]struct{} // of an object with many members
 	for count := 1; ; count++ {
 		if count > s.limits.Members {
 			return s.over(s.pos, "an object has more members than the limit of %d", s.limits.Members)
 		}
-		if err := s.member(first, &seen); err != nil {
+		if err := s.member(head, count, &seen); err != nil {
 			return err
 		}
 		s.blanks()
@@ -238,7 +236,6 @@ func (s *scanner) object() *fault {
 			return s.fail(s.pos, "the text ends within an object")
 		case s.raw[s.pos] == '}':
 			s.close(head, count)
-			s.names = s.names[:first]
 			return nil
 		case s.raw[s.pos] != ',':
 			return s.fail(s.pos, "%s where a comma or } should stand", s.found())
@@ -249,7 +246,7 @@ func (s *scanner) object() *fault {
 }
 
 // member reads a name, a colon and a value.
-func (s *scanner) member(first int, seen *map[string]struct{}) *fault {
+func (s *scanner) member(head, count int, seen *map[string]struct{}) *fault {
 	if s.pos >= len(s.raw) || s.raw[s.pos] != '"' {
 		return s.fail(s.pos, "%s where the name of a property should stand", s.found())
 	}
@@ -257,7 +254,7 @@ func (s *scanner) member(first int, seen *map[string]struct{}) *fault {
 	if err := s.text(); err != nil {
 		return err
 	}
-	if err := s.unique(first, name, seen); err != nil {
+	if err := s.unique(head, count, name, seen); err != nil {
 		return err
 	}
 	if s.depth > 1 && !s.nested {
@@ -277,28 +274,23 @@ const linearNames = 24
 
 // unique refuses a name that the open object has already: whoever reads it
 // later could take either value.
-func (s *scanner) unique(first, name int, seen *map[string]struct{}) *fault {
+func (s *scanner) unique(head, count, name int, seen *map[string]struct{}) *fault {
 	text := s.content(name)
-	if *seen == nil && len(s.names)-first < linearNames {
-		for _, other := range s.names[first:] {
-			held := s.tape[other]
-			if held.escaped {
-				if s.textOf(int(other)) == string(text) {
+	if count <= linearNames {
+		for other := head + 1; other < name; other = int(s.tape[other+1].next) {
+			held := &s.tape[other]
+			if int(held.end-held.start)-2 == len(text) || held.escaped {
+				if bytes.Equal(s.content(other), text) {
 					return s.twice(name, text)
 				}
-				continue
-			}
-			if int(held.end-held.start)-2 == len(text) && bytes.Equal(s.bytes(int(other)), text) {
-				return s.twice(name, text)
 			}
 		}
-		s.names = append(s.names, uint32(name))
 		return nil
 	}
 	if *seen == nil {
 		*seen = make(map[string]struct{}, 4*linearNames)
-		for _, other := range s.names[first:] {
-			(*seen)[s.textOf(int(other))] = struct{}{}
+		for other := head + 1; other < name; other = int(s.tape[other+1].next) {
+			(*seen)[s.textOf(other)] = struct{}{}
 		}
 	}
 	if _, held := (*seen)[string(text)]; held {

@@ -51,9 +51,7 @@ func (t typeID) contributing() string {
 // The error is of kind Invalid or Limit: for a process and for an object none
 // of whose contributing properties is there, the id is random (NewID).
 func DeterministicID(raw []byte) (string, error) {
-	var tape [128]node
-	var names [64]uint32
-	p := parser{scanner: scanner{raw: raw, limits: DefaultLimits(), tape: tape[:0], names: names[:0]}, obj: &Object{}}
+	p := newParser(raw, DefaultLimits())
 	p.limits.Object, p.limits.String = maxObject, maxObject
 	if err := p.scan(); err != nil {
 		return "", p.failure(err)

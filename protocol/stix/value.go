@@ -81,6 +81,11 @@ func typeOfID(id []byte) (objectType []byte, ok bool) {
 	return id[:at], true
 }
 
+func isID(id []byte) bool {
+	_, ok := typeOfID(id)
+	return ok
+}
+
 // isTypeName reports whether b is well formed as the name of a type (STIX 2.1
 // section 3.1): 3 to 250 lower-case letters, digits and single hyphens,
 // beginning with a letter.

@@ -23,10 +23,10 @@ const (
 // checkExtension checks one entry of the dictionary of extensions (STIX 2.1
 // section 7.3): its name, its extension_type, and what section 6 fixes for the
 // predefined ones.
-func (p *parser) checkExtension(name, key string, i int) *fault {
-	path := name + "." + key
+func (p *parser) checkExtension(w where, key string, i int) *fault {
+	path := string(w.name) + "." + key
 	if p.kindOf(i) != nodeObject {
-		return p.mistyped(path, i, "an object")
+		return p.mistyped(w.dot(key), i, "an object")
 	}
 	if objectType, ok := typeOfID([]byte(key)); ok {
 		if string(objectType) != "extension-definition" {
@@ -36,7 +36,7 @@ func (p *parser) checkExtension(name, key string, i int) *fault {
 		p.warn(path, "the name is neither the id of an extension definition nor a predefined one")
 	}
 	if kind := p.get(i, "extension_type"); kind != 0 {
-		if err := p.oneOf(path+".extension_type", kind, extensionTypes); err != nil {
+		if err := p.oneOf(where{name: []byte(path), member: "extension_type"}, kind, extensionTypes); err != nil {
 			return err
 		}
 	}
@@ -90,7 +90,7 @@ func (p *parser) needMembers(path string, i int, names ...string) *fault {
 func (p *parser) closed(path string, i int, pairs ...string) *fault {
 	for at := 0; at < len(pairs); at += 2 {
 		if value := p.get(i, pairs[at]); value != 0 {
-			if err := p.oneOf(path+"."+pairs[at], value, pairs[at+1]); err != nil {
+			if err := p.oneOf(where{name: []byte(path), member: pairs[at]}, value, pairs[at+1]); err != nil {
 				return err
 			}
 		}
