@@ -71,7 +71,7 @@ func (g *group) options(m *membership) []pubsub.Option {
 		pubsub.WithLogger(quiet),
 		pubsub.WithRPCLogger(quiet),
 		pubsub.WithGossipSubProtocols([]gossipID{gossipProtocol}, pubsub.GossipSubDefaultFeatures),
-		pubsub.WithGossipSubParams(gossipParams(g.degree)),
+		pubsub.WithGossipSubParams(gossipParams(g.degree, m.Public)),
 		pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign),
 		pubsub.WithNoAuthor(),
 		pubsub.WithMessageIdFn(messageID),
@@ -94,10 +94,19 @@ func (g *group) options(m *membership) []pubsub.Option {
 	return options
 }
 
+// mostMembers is the number of nodes that one node's mesh may grow to. Members
+// behind firewalls reach the few with public addresses and nobody else. PubSub
+// cuts a mesh that reaches its upper bound down to the degree, and most of them
+// would be left without a link.
+const mostMembers = 1024
+
 // gossipParams returns the mesh's parameters for a degree.
-func gossipParams(degree int) pubsub.GossipSubParams {
+func gossipParams(degree int, public bool) pubsub.GossipSubParams {
 	p := pubsub.DefaultGossipSubParams()
-	p.D, p.Dlo, p.Dhi, p.Dscore = degree, degree-1, 2*degree, degree-1
+	p.D, p.Dlo, p.Dhi, p.Dscore = degree, degree-1, mostMembers, degree-1
+	if public {
+		p.Dhi = 4 * degree
+	}
 	p.Dout = (degree - 1) / 2
 	p.Dlazy = degree
 	p.PrunePeers = 0
