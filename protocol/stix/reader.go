@@ -115,7 +115,7 @@ func (r *Reader) open() error {
 	}
 	text, hint := foreign(w.buf[w.pos:w.end])
 	if text == "" {
-		text = "found " + foundAt(w.buf[:w.end], w.pos) + " where { or [ should begin a JSON document"
+		text = "found " + w.found() + " where { or [ should begin a JSON document"
 	}
 	return r.fatal(protocol.Invalid, hint, "%s", text)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"math/bits"
+	"unicode/utf8"
 
 	"entente/protocol"
 )
@@ -88,7 +89,12 @@ func (w *buffer) lineAt(i int) int {
 	return w.line
 }
 
-func (w *buffer) found() string { return foundAt(w.buf[:w.end], w.pos) }
+// found says what stands at the position, for an error text.
+func (w *buffer) found() string {
+	for !utf8.FullRune(w.buf[w.pos:w.end]) && w.more() {
+	}
+	return foundAt(w.buf[:w.end], w.pos)
+}
 
 // isCorrupt reports whether unpacking failed because of the data.
 func isCorrupt(err error) bool {
