@@ -32,7 +32,7 @@ type Object struct {
 	CreatedBy string    // created_by_ref, or ""
 	Revoked   bool
 	Level     Level    // what its markings amount to
-	Refs      []Ref    // every reference but created_by_ref and object_marking_refs
+	Refs      []Ref    // every reference but created_by_ref and those to markings
 	Labels    []string // labels
 	Name      string   // name or value, for people; may be ""
 	Warnings  []Warning
@@ -77,7 +77,7 @@ type Level struct {
 // Ref is a reference to another object.
 type Ref struct {
 	Property string // "source_ref", "object_refs[3]"
-	Target   string
+	Target   string // an id; of a custom property also what stands in its place, then a reference to nothing
 	Embedded bool // direct reference of an ordinary object, not one of a relationship, sighting, note, opinion, report or grouping
 }
 

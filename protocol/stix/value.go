@@ -14,8 +14,8 @@ func parseTimestamp(b []byte) (time.Time, bool) {
 	if len(b) < len(form) || b[len(b)-1] != 'Z' {
 		return time.Time{}, false
 	}
-	for i, c := range []byte(form[:19]) {
-		if c == '0' && b[i]-'0' > 9 || c != '0' && b[i] != c {
+	for i := range 19 {
+		if c := form[i]; c == '0' && b[i]-'0' > 9 || c != '0' && b[i] != c {
 			return time.Time{}, false
 		}
 	}
@@ -67,18 +67,21 @@ func typeOfID(id []byte) (objectType []byte, ok bool) {
 	if at < 1 || id[at] != '-' || id[at+1] != '-' || !isTypeName(id[:at]) {
 		return nil, false
 	}
-	for i, c := range id[at+2:] {
-		if i == 8 || i == 13 || i == 18 || i == 23 {
-			if c != '-' {
-				return nil, false
-			}
-			continue
-		}
-		if c-'0' > 9 && c-'a' > 5 {
-			return nil, false
-		}
+	u := id[at+2:]
+	if u[8] != '-' || u[13] != '-' || u[18] != '-' || u[23] != '-' || !isLowerHex(u[:8]) || !isLowerHex(u[9:13]) ||
+		!isLowerHex(u[14:18]) || !isLowerHex(u[19:23]) || !isLowerHex(u[24:]) {
+		return nil, false
 	}
 	return id[:at], true
+}
+
+func isLowerHex(b []byte) bool {
+	for _, c := range b {
+		if c-'0' > 9 && c-'a' > 5 {
+			return false
+		}
+	}
+	return true
 }
 
 func isID(id []byte) bool {
