@@ -78,7 +78,7 @@ type Level struct {
 type Ref struct {
 	Property string // "source_ref", "object_refs[3]"
 	Target   string // an id; of a custom property also what stands in its place, then a reference to nothing
-	Embedded bool // direct reference of an ordinary object, not one of a relationship, sighting, note, opinion, report or grouping
+	Embedded bool   // direct reference of an ordinary object, not one of a relationship, sighting, note, opinion, report or grouping
 }
 
 // Warning is something odd that does not refuse the object.

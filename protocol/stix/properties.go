@@ -112,6 +112,9 @@ func needRef(s shape, k slot, to typeSet) rule {
 
 // property returns the rule for a property of an object of type t.
 func (t typeID) property(name string) rule {
+	if len(name) > 2 && name[0] == 'x' && name[1] == '_' {
+		return rule{} // by custom the beginning of custom names, and of no other
+	}
 	if r := commonProperty(name); r.shape != shapeNone {
 		if t == typeExtensionDefinition && r.slot == slotCreatedBy {
 			r.required = true
