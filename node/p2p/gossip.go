@@ -89,7 +89,7 @@ func (g *group) options(m *membership) []pubsub.Option {
 		pubsub.WithRawTracer(&tracer{g: g, queued: map[peer.ID]int{}}),
 	}
 	if m.Public {
-		options = append(options, pubsub.WithPeerScore(scoring(g)))
+		options = append(options, pubsub.WithPeerScore(scoring()))
 	}
 	return options
 }
@@ -122,18 +122,9 @@ func gossipParams(degree int, public bool) pubsub.GossipSubParams {
 // scoring returns the scores on a public host, where anyone may take part: what
 // costs is invalid messages, broken promises and many peers on one address.
 // Silence is normal here, so deliveries that do not come cost nothing.
-func scoring(g *group) (*pubsub.PeerScoreParams, *pubsub.PeerScoreThresholds) {
-	topics := map[string]*pubsub.TopicScoreParams{}
-	for topic := range g.owner.roster.Load().memberships[g.agreement].topics {
-		topics[topic] = &pubsub.TopicScoreParams{
-			TopicWeight:      1,
-			TimeInMeshWeight: 0.01, TimeInMeshQuantum: time.Minute, TimeInMeshCap: 60,
-			FirstMessageDeliveriesWeight: 0.1, FirstMessageDeliveriesDecay: 0.9, FirstMessageDeliveriesCap: 50,
-			InvalidMessageDeliveriesWeight: -10, InvalidMessageDeliveriesDecay: 0.99,
-		}
-	}
+func scoring() (*pubsub.PeerScoreParams, *pubsub.PeerScoreThresholds) {
 	return &pubsub.PeerScoreParams{
-			Topics: topics, TopicScoreCap: 10,
+			Topics: map[string]*pubsub.TopicScoreParams{}, TopicScoreCap: 10,
 			AppSpecificScore: func(peer.ID) float64 { return 0 }, AppSpecificWeight: 1,
 			IPColocationFactorWeight: -1, IPColocationFactorThreshold: connsPerIPv4 / 2,
 			BehaviourPenaltyWeight: -1, BehaviourPenaltyThreshold: 8, BehaviourPenaltyDecay: 0.98,
@@ -142,6 +133,16 @@ func scoring(g *group) (*pubsub.PeerScoreParams, *pubsub.PeerScoreThresholds) {
 			GossipThreshold: -20, PublishThreshold: -40, GraylistThreshold: -80,
 			AcceptPXThreshold: 1e9, OpportunisticGraftThreshold: 1,
 		}
+}
+
+// topicScore returns the scores of one topic on a public host.
+func topicScore() *pubsub.TopicScoreParams {
+	return &pubsub.TopicScoreParams{
+		TopicWeight:      1,
+		TimeInMeshWeight: 0.01, TimeInMeshQuantum: time.Minute, TimeInMeshCap: 60,
+		FirstMessageDeliveriesWeight: 0.1, FirstMessageDeliveriesDecay: 0.9, FirstMessageDeliveriesCap: 50,
+		InvalidMessageDeliveriesWeight: -10, InvalidMessageDeliveriesDecay: 0.99,
+	}
 }
 
 // messageID returns the gossip id of a message, which covers topic and every
@@ -224,6 +225,11 @@ func (g *group) join(m *membership) error {
 		topic, err := g.ps.Join(name)
 		if err != nil {
 			return fmt.Errorf("join topic %q: %w", name, err)
+		}
+		if m.Public {
+			if err := topic.SetScoreParams(topicScore()); err != nil {
+				return fmt.Errorf("score topic %q: %w", name, err)
+			}
 		}
 		self := g.owner.self
 		subscription, err := topic.Subscribe(pubsub.WithBufferSize(deliveryQueue),

@@ -177,8 +177,8 @@ func TestNeighbourLearnsNothing(t *testing.T) {
 		if flood.heard() != 0 {
 			t.Errorf("the neighbour was told %d RPCs", flood.heard())
 		}
-		identifyTellsNothing(t, a, identity, secret, shared)
-		tagsOf(t, ctx, w, a, neighbour, secret, shared)
+		identifyTellsNothing(t, identity, secret, shared)
+		tagsOf(t, ctx, a, neighbour, secret, shared)
 		if len(a.topics) > 0 {
 			t.Errorf("a was asked to judge %v", a.topics)
 		}
@@ -186,7 +186,7 @@ func TestNeighbourLearnsNothing(t *testing.T) {
 }
 
 // identifyTellsNothing looks through all that identify tells of a host.
-func identifyTellsNothing(t *testing.T, m *member, identity event.EvtPeerIdentificationCompleted, pacts ...*pact) {
+func identifyTellsNothing(t *testing.T, identity event.EvtPeerIdentificationCompleted, pacts ...*pact) {
 	t.Helper()
 	allowed := map[libp2p.ID]bool{"/ipfs/id/1.0.0": true, "/ipfs/id/push/1.0.0": true, protocolID: true}
 	for _, id := range identity.Protocols {
@@ -208,11 +208,10 @@ func identifyTellsNothing(t *testing.T, m *member, identity event.EvtPeerIdentif
 			}
 		}
 	}
-	_ = m
 }
 
 // tagsOf tries tags of which none may be taken, and one that must be.
-func tagsOf(t *testing.T, ctx context.Context, w *world, m *member, from host.Host, secret, shared *pact) {
+func tagsOf(t *testing.T, ctx context.Context, m *member, from host.Host, secret, shared *pact) {
 	t.Helper()
 	to := m.addrs(t).ID
 	random := tagKey(sha256.Sum256([]byte("a guess")))
@@ -244,7 +243,6 @@ func tagsOf(t *testing.T, ctx context.Context, w *world, m *member, from host.Ho
 	if outcome := knock(t, ctx, from, to, [tagSize]byte{}, short); !strings.HasPrefix(outcome, "0 bytes after 5.0") {
 		t.Errorf("half a tag gives %q", outcome)
 	}
-	_ = w
 }
 
 // knock opens a stream with the tag and tells what came of it, in how long.

@@ -81,8 +81,8 @@ func TestReaderFollowsPublicFeed(t *testing.T) {
 	})
 }
 
-// What a reader publishes on the feed is judged, and goes no further when the
-// verdict is no.
+// A reader that has the messages serves them to another while the publisher is
+// away.
 func TestReaderServesReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -119,7 +119,7 @@ func TestIdentifyOfPublicHost(t *testing.T) {
 		if err := anyone.Connect(t.Context(), publisher.addrs(t)); err != nil {
 			t.Fatal(err)
 		}
-		identifyTellsNothing(t, publisher, (<-told.Out()).(event.EvtPeerIdentificationCompleted), p)
+		identifyTellsNothing(t, (<-told.Out()).(event.EvtPeerIdentificationCompleted), p)
 	})
 }
 

@@ -260,17 +260,17 @@ func (h *Host) accept(raw network.Stream) {
 		_ = raw.Reset()
 		return
 	}
-	reply := key.reply(&tag, id, h.self)
-	if _, err := c.Write(reply[:]); err != nil {
-		_ = raw.Reset()
-		return
-	}
-	_ = c.SetDeadline(time.Time{})
 	s := h.newStream(raw, m.Agreement, kind(tag[0]), id, false)
 	if !h.streams.add(s) || !h.mayHold(s) {
 		_ = s.Reset()
 		return
 	}
+	reply := key.reply(&tag, id, h.self)
+	if _, err := s.Write(reply[:]); err != nil {
+		_ = s.Reset()
+		return
+	}
+	_ = s.SetDeadline(time.Time{})
 	h.serve(m, s)
 }
 
