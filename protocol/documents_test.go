@@ -13,7 +13,9 @@ import (
 )
 
 // secretKey returns the key of a fixed seed, by a name.
-func secretKey(name string) ed25519.PrivateKey { return NewKey(sha256.Sum256([]byte("entente test key " + name))) }
+func secretKey(name string) ed25519.PrivateKey {
+	return NewKey(sha256.Sum256([]byte("entente test key " + name)))
+}
 
 func publicKey(name string) PublicKey { return PublicOf(secretKey(name)) }
 
@@ -338,4 +340,3 @@ func TestLocatedNamesTheFile(t *testing.T) {
 		t.Error(err)
 	}
 }
-
