@@ -1,9 +1,31 @@
 // Package store keeps everything that a node has on disk. The log is the truth;
 // indexes are derived from it. It is the only package that knows Badger.
+//
+// One goroutine writes. It gathers what waits into groups and commits each as
+// one transaction: messages, their index entries and the audit rows that record
+// them together, or none. A call that writes returns when its group is durable.
+//
+//	m  messages, as received, by the moment at which they were added
+//	l  logs: sequence → message
+//	o  objects by id: one small entry a leaf
+//	t  topics: messages in order of arrival
+//	a  audit rows
+//	v  observable values, built from m in the background
+//
+// After a failed commit nothing is written any more until the store is opened
+// again: whether the group happened is not known, and opening finds out.
 package store
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"entente/protocol"
@@ -11,17 +33,18 @@ import (
 )
 
 // Config says where and how a Store keeps its data. The zero value of every
-// field but Dir means the default.
+// field but Codec means the default.
 type Config struct {
 	Dir        string // folder; "" keeps everything in memory, for simulations
 	Memory     int64  // budget in bytes for caches and memtables; default 192 MiB
 	Async      bool   // do not sync each group: acknowledged writes may be lost to a power cut
-	GroupKeys  int    // most keys in one group commit
-	GroupBytes int    // most bytes in one group commit
+	GroupKeys  int    // most keys in one group commit; default 24,000
+	GroupBytes int    // most bytes in one group commit; default 4 MiB
 	Clock      func() time.Time
-	Limits     stix.Limits // for reading stored objects back into indexes
+	Limits     stix.Limits // for reading stored objects; default stix.DefaultLimits
 	Codec      *protocol.Codec
 	Logger     Logger
+	Free       func(dir string) (free, total int64, err error) // of the disk; default asks the system
 }
 
 // Logger takes what the store has to say; slog.Logger does.
@@ -32,170 +55,244 @@ type Logger interface {
 }
 
 // Store is open on one folder, which it locks. It is safe for concurrent use.
-type Store struct{ _ int }
+type Store struct {
+	cfg      Config
+	db       backend
+	lock     *os.File // held while open; nil in memory
+	requests chan *request
+	stopped  chan struct{} // closed when the writer has ended
+	closing  sync.Once
+	ended    error
+	water    *highwater
+
+	mu    sync.RWMutex // guards the fields below; the writer alone changes them
+	logs  map[protocol.LogID]*logState
+	ids   map[uint32]protocol.LogID
+	count counters
+	watch chan struct{}
+
+	indexed  atomic.Int64 // added stamp up to which values are indexed
+	problem  atomic.Pointer[string]
+	prefixes prefixSet
+	cache    messageCache
+}
+
+// logState is what is known of one log. The writer owns it.
+type logState struct {
+	number   uint32
+	position protocol.Position
+	stopped  bool // by a fork
+}
+
+// counters are what a store counts; they are written with each commit.
+type counters struct {
+	LastAdded int64
+	Messages  uint64
+	Objects   uint64
+	AuditRows uint64
+	Logs      uint32
+}
+
+const countersSize = 36
+
+func (c counters) encode() []byte {
+	b := binary.BigEndian.AppendUint64(nil, uint64(c.LastAdded))
+	b = binary.BigEndian.AppendUint64(b, c.Messages)
+	b = binary.BigEndian.AppendUint64(b, c.Objects)
+	b = binary.BigEndian.AppendUint64(b, c.AuditRows)
+	return sealValue(binary.BigEndian.AppendUint32(b, c.Logs))
+}
+
+func decodeCounters(sealed []byte) (counters, error) {
+	b, err := openValue("the counters", sealed)
+	if err != nil || len(b) != countersSize {
+		return counters{}, errors.Join(err, fmt.Errorf("the counters have %d bytes", len(b)))
+	}
+	return counters{
+		LastAdded: int64(binary.BigEndian.Uint64(b)), Messages: binary.BigEndian.Uint64(b[8:]), Objects: binary.BigEndian.Uint64(b[16:]),
+		AuditRows: binary.BigEndian.Uint64(b[24:]), Logs: binary.BigEndian.Uint32(b[32:]),
+	}, nil
+}
+
+func (c *Config) complete() error {
+	if c.Codec == nil {
+		return errors.New("store: Config.Codec is missing")
+	}
+	if c.Memory <= 0 {
+		c.Memory = 192 << 20
+	}
+	if c.GroupKeys <= 0 {
+		c.GroupKeys = 24000
+	}
+	if c.GroupBytes <= 0 {
+		// A transaction may take 15 % of a memtable, which is a sixth of the budget.
+		c.GroupBytes = int(min(4<<20, max(c.Memory/6, 8<<20)/8))
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	if c.Limits == (stix.Limits{}) {
+		c.Limits = stix.DefaultLimits()
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Free == nil {
+		c.Free = diskFree
+	}
+	return nil
+}
 
 // Open opens or makes the store. A folder in use by another process is a
 // Conflict that names the process; a full disk is Full.
-func Open(cfg Config) (*Store, error) { panic("store: not built yet") }
+func Open(cfg Config) (s *Store, err error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	s = &Store{
+		cfg: cfg, requests: make(chan *request, 256), stopped: make(chan struct{}),
+		logs: map[protocol.LogID]*logState{}, ids: map[uint32]protocol.LogID{}, watch: make(chan struct{}),
+		cache: newMessageCache(cfg.Memory / 6),
+	}
+	if cfg.Dir == "" {
+		s.db, s.water = newMemory(), &highwater{}
+	} else if err := s.openFolder(); err != nil {
+		return nil, err
+	}
+	if err := s.recover(); err != nil {
+		return nil, errors.Join(err, s.db.close(), s.unlock())
+	}
+	go s.write()
+	return s, nil
+}
 
-// Run builds the indexes and keeps the store in shape until ctx ends. It must
-// be running for lookups by value to catch up; everything else works without.
-func (s *Store) Run(ctx context.Context) error { panic("store: not built yet") }
+func (s *Store) openFolder() error {
+	const op = "open the store"
+	if err := os.MkdirAll(s.cfg.Dir, 0o700); err != nil {
+		return protocol.E(protocol.Other, op, err, "")
+	}
+	var err error
+	if s.lock, err = lockFolder(s.cfg.Dir); err != nil {
+		return err
+	}
+	if err := s.roomToOpen(); err != nil {
+		return errors.Join(err, s.unlock())
+	}
+	log := badgerLog{s.cfg.Logger, func(text string) { s.fail("the database reported an error: " + text) }}
+	if s.db, err = openDisk(filepath.Join(s.cfg.Dir, "db"), s.cfg.Memory, s.cfg.Async, log); err != nil {
+		return errors.Join(protocol.E(protocol.Other, op, err, "if the disk was full, free some space and try again"), s.unlock())
+	}
+	if s.water, err = openHighwater(filepath.Join(s.cfg.Dir, "highwater")); err != nil {
+		return errors.Join(err, s.db.close(), s.unlock())
+	}
+	return nil
+}
+
+// recover reads what was committed. It is how the store starts, after a crash
+// as after a proper end.
+func (s *Store) recover() error {
+	const op = "open the store"
+	format, err := s.db.get([]byte{kindState, 'f'})
+	if err != nil {
+		return protocol.E(protocol.Other, op, err, "")
+	}
+	if format == nil {
+		if err := s.db.commit([]change{{key: []byte{kindState, 'f'}, value: []byte{formatVersion}}}); err != nil {
+			return protocol.E(protocol.Other, op, err, "")
+		}
+	} else if len(format) != 1 || format[0] != formatVersion {
+		return protocol.E(protocol.Conflict, op, fmt.Errorf("the store has format %d; this program reads %d", format, formatVersion), "use the version of the program that wrote it")
+	}
+	sealed, err := s.db.get([]byte{kindState, 'c'})
+	if err != nil {
+		return protocol.E(protocol.Other, op, err, "")
+	}
+	if sealed != nil {
+		if s.count, err = decodeCounters(sealed); err != nil {
+			return err
+		}
+	}
+	if err := s.recoverLogs(); err != nil {
+		return err
+	}
+	cursor, err := s.db.get([]byte{kindState, 'v'})
+	if err != nil {
+		return err
+	}
+	if len(cursor) == 8 {
+		s.indexed.Store(int64(binary.BigEndian.Uint64(cursor)))
+	}
+	return s.prefixes.recover(s.db)
+}
+
+func (s *Store) recoverLogs() error {
+	var broken error
+	err := s.db.scan([]byte{kindLogs}, nil, false, func(k, v []byte) bool {
+		id, err := protocol.ParseLogID(k[1:])
+		if err != nil || len(v) != 5 {
+			broken = protocol.Errorf(protocol.Conflict, "open the store", "the name of a log is damaged")
+			return false
+		}
+		l := &logState{number: binary.BigEndian.Uint32(v), stopped: v[4] != 0}
+		s.logs[id], s.ids[l.number] = l, id
+		return true
+	})
+	if err = errors.Join(err, broken); err != nil {
+		return err
+	}
+	for id, l := range s.logs {
+		prefix := logKey(l.number, 0)[:5]
+		err := s.db.scan(prefix, nil, true, func(k, v []byte) bool {
+			l.position.Sequence = lastNumber(k)
+			if len(v) == 8 {
+				var m *loaded
+				if m, broken = s.load(int64(binary.BigEndian.Uint64(v))); broken == nil {
+					l.position.Head = m.message.Hash()
+				}
+			}
+			return false
+		})
+		if err = errors.Join(err, broken); err != nil {
+			return fmt.Errorf("log of %s: %w", id.Author, err)
+		}
+	}
+	return nil
+}
 
 // Close ends all writing and closes the files. Nothing acknowledged is lost.
-func (s *Store) Close() error { panic("store: not built yet") }
-
-// Leaf is what the store must know of one object of a message to index it.
-type Leaf struct {
-	Position int // in the message
-	ID       string
-	Modified time.Time // zero for objects without versions
-	Allowed  bool      // false: refused by policy here; kept in the log, in no index
+// Calls after it fail. Run must have returned.
+func (s *Store) Close() error {
+	s.closing.Do(func() {
+		close(s.requests)
+		<-s.stopped
+		s.mu.RLock()
+		for id, l := range s.logs {
+			s.water.settle(id, l.position.Sequence)
+		}
+		s.mu.RUnlock()
+		s.ended = errors.Join(s.water.save(), s.db.close(), s.unlock())
+	})
+	return s.ended
 }
 
-// Entry is a message in the store.
-type Entry struct {
-	Added   int64 // microseconds; of leaf 0: leaf i has Added+i
-	Message *protocol.Message
+func (s *Store) unlock() error {
+	if s.lock == nil {
+		return nil
+	}
+	return s.lock.Close() // the lock goes with the file
 }
 
-// SealFunc signs the next entry of a log, knowing the position it follows.
-type SealFunc func(prev protocol.Position) (*protocol.Message, error)
-
-// Append writes the next entry of a log of this node. seal is called by the
-// writer with the log's last position; message, index entries and audit rows
-// are one transaction, durable on return.
-func (s *Store) Append(ctx context.Context, log protocol.LogID, seal SealFunc, leaves []Leaf, audit []protocol.AuditRow) (Entry, error) {
-	panic("store: not built yet")
-}
-
-// Outcome is what became of a message that Put was given.
-type Outcome uint8
-
-// The outcomes of Put.
-const (
-	Stored    Outcome = iota + 1 // new and next in its log
-	Duplicate                    // held already; nothing was written
-	Gap                          // ahead of its log: kept aside, bounded, until the gap is filled
-	Fork                         // another message with this sequence is held; both headers are proof now, the log is stopped
-	Stopped                      // the log was stopped by a fork earlier
-)
-
-// Put writes a received message with its index entries and audit rows in one
-// transaction, durable on return. A message that follows a gap is kept aside
-// and stored, through fill, once what is missing has come.
-func (s *Store) Put(ctx context.Context, m *protocol.Message, leaves []Leaf, audit []protocol.AuditRow) (Outcome, Entry, error) {
-	panic("store: not built yet")
-}
-
-// Arrival is one message for PutAll.
-type Arrival struct {
-	Message *protocol.Message
-	Leaves  []Leaf
-	Audit   []protocol.AuditRow
-}
-
-// PutResult is what became of one Arrival.
-type PutResult struct {
-	Outcome Outcome
-	Entry   Entry
-	Err     error
-}
-
-// PutAll is Put for several messages, in order, sharing group commits.
-func (s *Store) PutAll(ctx context.Context, in []Arrival) []PutResult { panic("store: not built yet") }
-
-// Audit appends rows that belong to no message, durable on return.
-func (s *Store) Audit(ctx context.Context, rows ...protocol.AuditRow) error {
-	panic("store: not built yet")
-}
-
-// Position returns the last position of a log held without a gap; the zero
-// Position for an unknown log.
-func (s *Store) Position(log protocol.LogID) protocol.Position { panic("store: not built yet") }
-
-// Logs returns the frontier of an agreement: all its logs that are held.
-func (s *Store) Logs(agreement protocol.AgreementID) protocol.Frontier { panic("store: not built yet") }
-
-// Range calls yield with the stored frames of a log after from up to to, in
-// order, until yield returns false.
-func (s *Store) Range(log protocol.LogID, from, to uint64, yield func(sequence uint64, frame []byte) bool) error {
-	panic("store: not built yet")
-}
-
-// Version is one stored version of an object, with one arrival of it.
-type Version struct {
-	ID               string
-	Modified         time.Time
-	Raw              []byte
-	Added            int64 // unique, of this leaf
-	Log              protocol.LogID
-	Sequence         uint64
-	Position         int // leaf
-	AgreementVersion uint64
-	Time             time.Time // of the header
-}
-
-// Get returns all stored versions of an object, newest first, one a
-// provenance. None is no error.
-func (s *Store) Get(id string) ([]Version, error) { panic("store: not built yet") }
-
-// Has reports for which of the ids at least one version is held.
-func (s *Store) Has(ids []string) ([]bool, error) { panic("store: not built yet") }
-
-// Hit is a version that bears an observable value.
-type Hit struct {
-	Key      stix.Key
-	ID       string
-	Modified time.Time
-	Added    int64
-}
-
-// Lookup returns, for each key, the versions that bear it: equality, and for
-// addresses and networks containment in both directions.
-func (s *Store) Lookup(keys []stix.Key) ([][]Hit, error) { panic("store: not built yet") }
-
-// At returns the version whose leaf was added at the stamp.
-func (s *Store) At(added int64) (Version, error) { panic("store: not built yet") }
-
-// Query selects versions; zero fields do not restrict.
-type Query struct {
-	Agreement protocol.AgreementID
-	Topic     string
-	Types     []string
-	After     int64     // added stamp, exclusive
-	Before    int64     // added stamp, exclusive
-	Since     time.Time // modified, inclusive
-	Until     time.Time // modified, exclusive
-	Reverse   bool      // newest first
-}
-
-// Scan calls yield with matching versions in order of their added stamps until
-// yield returns false. It reads a snapshot and never blocks the writer.
-func (s *Store) Scan(q Query, yield func(Version) bool) error { panic("store: not built yet") }
-
-// AuditQuery selects audit rows; zero fields do not restrict.
-type AuditQuery struct {
-	After     uint64 // row number, exclusive
-	Since     time.Time
-	Until     time.Time
-	Kinds     []protocol.AuditKind
-	Outcomes  []string
-	Agreement protocol.AgreementID
-	Topic     string
-	Peer      string
-	Party     protocol.MemberID
-	Object    string // id: rows about a message that holds it, and rows that name it
-	Reverse   bool
-}
-
-// AuditRows calls yield with matching rows until it returns false.
-func (s *Store) AuditRows(q AuditQuery, yield func(protocol.AuditRow) bool) error {
-	panic("store: not built yet")
+// fail stops all writing until the store is opened again.
+func (s *Store) fail(text string) {
+	s.problem.CompareAndSwap(nil, &text)
 }
 
 // Watch returns a channel that is closed at the next commit.
-func (s *Store) Watch() <-chan struct{} { panic("store: not built yet") }
+func (s *Store) Watch() <-chan struct{} {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.watch
+}
 
 // Stats is what the store knows of itself.
 type Stats struct {
@@ -211,16 +308,43 @@ type Stats struct {
 }
 
 // Stats returns current figures; it is cheap.
-func (s *Store) Stats() Stats { panic("store: not built yet") }
-
-// Reindex drops all derived indexes and builds them again from the log,
-// calling progress with messages done and in all.
-func (s *Store) Reindex(ctx context.Context, progress func(done, total uint64)) error {
-	panic("store: not built yet")
+func (s *Store) Stats() Stats {
+	s.mu.RLock()
+	c := s.count
+	s.mu.RUnlock()
+	out := Stats{
+		Messages: c.Messages, Objects: c.Objects, Bytes: s.db.size(), LastAdded: c.LastAdded,
+		Indexed: s.indexed.Load(), AuditRows: c.AuditRows, Accepting: true,
+	}
+	if p := s.problem.Load(); p != nil {
+		out.Accepting, out.Problem = false, *p
+	}
+	if s.cfg.Dir != "" {
+		free, _, low := s.room()
+		out.Free = free
+		if low != "" && out.Accepting {
+			out.Accepting, out.Problem = false, low
+		}
+	}
+	return out
 }
 
+// Accepting reports whether the store takes anything in; it is for hot paths.
+func (s *Store) Accepting() bool { return s.problem.Load() == nil && !s.water.low.Load() }
+
 // Setting reads a small named value; nil when unset.
-func (s *Store) Setting(name string) ([]byte, error) { panic("store: not built yet") }
+func (s *Store) Setting(name string) ([]byte, error) {
+	sealed, err := s.db.get(append([]byte{kindSetting}, name...))
+	if err != nil || sealed == nil {
+		return nil, err
+	}
+	return openValue("the setting "+name, sealed)
+}
 
 // SetSetting writes a small named value, durable on return.
-func (s *Store) SetSetting(name string, value []byte) error { panic("store: not built yet") }
+func (s *Store) SetSetting(name string, value []byte) error {
+	return s.do(context.Background(), func(g *group) error {
+		g.set(append([]byte{kindSetting}, name...), sealValue(value))
+		return nil
+	})
+}

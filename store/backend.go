@@ -1,0 +1,235 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+)
+
+// change is one entry of a commit: a value to set, or a key to delete.
+type change struct {
+	key, value []byte
+	delete     bool
+}
+
+// backend is an ordered key-value store. Keys and values given to it must not
+// be changed afterwards; those it gives out are the caller's only until the
+// callback returns.
+type backend interface {
+	// commit applies all changes or none; when it returns nil they are durable
+	// as far as the backend was opened to be. After an error nothing more may be
+	// committed: whether the changes happened is not known.
+	commit(changes []change) error
+	// get returns a copy of a value, or nil.
+	get(key []byte) ([]byte, error)
+	// scan calls yield in order of keys for those that begin with prefix and are
+	// at or after from (at or before it, in reverse), until yield returns false.
+	// It sees one snapshot.
+	scan(prefix, from []byte, reverse bool, yield func(key, value []byte) bool) error
+	// size is the number of bytes on disk.
+	size() int64
+	close() error
+}
+
+// disk is the backend on Badger.
+type disk struct{ db *badger.DB }
+
+// openDisk opens Badger within a memory budget. The figures for the default
+// budget are measured: 32 MiB memtables times three, caches of 48 and 32 MiB,
+// values from 512 bytes in the value log.
+func openDisk(dir string, memory int64, async bool, logger badger.Logger) (*disk, error) {
+	table := min(max(memory/6, 8<<20), 128<<20)
+	o := badger.DefaultOptions(dir).WithLogger(logger).WithSyncWrites(!async).
+		WithMemTableSize(table).WithNumMemtables(3).WithValueThreshold(512).
+		WithValueLogFileSize(min(max(memory/3, 16<<20), 256<<20)).
+		WithBlockCacheSize(memory / 4).WithIndexCacheSize(memory / 6).
+		WithNumCompactors(2).WithNumLevelZeroTables(4).WithNumLevelZeroTablesStall(12).
+		WithDetectConflicts(false).WithCompression(options.None).WithMetricsEnabled(false)
+	db, err := badger.Open(o)
+	if err != nil {
+		return nil, err
+	}
+	return &disk{db}, nil
+}
+
+func (d *disk) commit(changes []change) error {
+	txn := d.db.NewTransaction(true)
+	defer txn.Discard()
+	for _, c := range changes {
+		var err error
+		if c.delete {
+			err = txn.Delete(c.key)
+		} else {
+			err = txn.Set(c.key, c.value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return txn.Commit()
+}
+
+func (d *disk) get(key []byte) (value []byte, err error) {
+	err = d.db.View(func(txn *badger.Txn) error {
+		item, err := txn.Get(key)
+		if errors.Is(err, badger.ErrKeyNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		value, err = item.ValueCopy(nil)
+		if value == nil {
+			value = []byte{}
+		}
+		return err
+	})
+	return value, err
+}
+
+func (d *disk) scan(prefix, from []byte, reverse bool, yield func(key, value []byte) bool) error {
+	return d.db.View(func(txn *badger.Txn) error {
+		o := badger.DefaultIteratorOptions
+		o.Reverse, o.PrefetchSize = reverse, 16
+		// Keys of the indexes have no values, so there is nothing to fetch ahead.
+		o.PrefetchValues = len(prefix) > 0 && (prefix[0] == kindMessage || prefix[0] == kindAudit)
+		if !reverse {
+			o.Prefix = prefix
+		}
+		it := txn.NewIterator(o)
+		defer it.Close()
+		start := from
+		if reverse && len(from) == 0 {
+			start = append(slices.Clone(prefix), bytes.Repeat([]byte{0xff}, 64)...)
+		} else if len(from) == 0 {
+			start = prefix
+		}
+		for it.Seek(start); it.ValidForPrefix(prefix); it.Next() {
+			item := it.Item()
+			more := true
+			if err := item.Value(func(v []byte) error { more = yield(item.Key(), v); return nil }); err != nil {
+				return err
+			}
+			if !more {
+				return nil
+			}
+		}
+		return nil
+	})
+}
+
+func (d *disk) size() int64 {
+	lsm, values := d.db.Size()
+	return lsm + values
+}
+
+func (d *disk) close() error { return d.db.Close() }
+
+// memory is the backend of simulations: a sorted slice, replaced as a whole by
+// each commit, so that every reader has its snapshot. Made for tens of
+// thousands of entries, not for millions.
+type memory struct{ entries atomic.Pointer[[]change] }
+
+func newMemory() *memory {
+	m := &memory{}
+	m.entries.Store(&[]change{})
+	return m
+}
+
+func (m *memory) commit(changes []change) error {
+	fresh := slices.Clone(changes)
+	// The last change of a key counts; a stable sort keeps their order.
+	slices.SortStableFunc(fresh, func(a, b change) int { return bytes.Compare(a.key, b.key) })
+	old := *m.entries.Load()
+	out := make([]change, 0, len(old)+len(fresh))
+	for i, c := range fresh {
+		if i+1 < len(fresh) && bytes.Equal(fresh[i+1].key, c.key) {
+			continue
+		}
+		n, found := slices.BinarySearchFunc(old, c.key, func(e change, key []byte) int { return bytes.Compare(e.key, key) })
+		out = append(out, old[:n]...)
+		if old = old[n:]; found {
+			old = old[1:]
+		}
+		if !c.delete {
+			out = append(out, c)
+		}
+	}
+	out = append(out, old...)
+	m.entries.Store(&out)
+	return nil
+}
+
+func (m *memory) get(key []byte) ([]byte, error) {
+	entries := *m.entries.Load()
+	n, found := slices.BinarySearchFunc(entries, key, func(e change, key []byte) int { return bytes.Compare(e.key, key) })
+	if !found {
+		return nil, nil
+	}
+	return append([]byte{}, entries[n].value...), nil
+}
+
+func (m *memory) scan(prefix, from []byte, reverse bool, yield func(key, value []byte) bool) error {
+	entries := *m.entries.Load()
+	at := func(key []byte) (int, bool) {
+		return slices.BinarySearchFunc(entries, key, func(e change, key []byte) int { return bytes.Compare(e.key, key) })
+	}
+	if !reverse {
+		if len(from) == 0 {
+			from = prefix
+		}
+		n, _ := at(from)
+		for ; n < len(entries) && bytes.HasPrefix(entries[n].key, prefix); n++ {
+			if !yield(entries[n].key, entries[n].value) {
+				return nil
+			}
+		}
+		return nil
+	}
+	if len(from) == 0 {
+		from = append(slices.Clone(prefix), bytes.Repeat([]byte{0xff}, 64)...)
+	}
+	n, found := at(from)
+	if !found {
+		n--
+	}
+	for ; n >= 0 && bytes.HasPrefix(entries[n].key, prefix); n-- {
+		if !yield(entries[n].key, entries[n].value) {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (m *memory) size() int64  { return 0 }
+func (m *memory) close() error { return nil }
+
+// badgerLog passes on what Badger says. A line at ERROR is fatal for writing:
+// Badger only logs it when the value log cannot be synced.
+type badgerLog struct {
+	logger Logger
+	failed func(text string)
+}
+
+// Errorf implements badger.Logger.
+func (l badgerLog) Errorf(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	l.logger.Error("badger", "text", text)
+	l.failed(text)
+}
+
+// Warningf implements badger.Logger.
+func (l badgerLog) Warningf(format string, args ...any) {
+	l.logger.Warn("badger", "text", fmt.Sprintf(format, args...))
+}
+
+// Infof implements badger.Logger; Badger's chatter is left out.
+func (l badgerLog) Infof(string, ...any) {}
+
+// Debugf implements badger.Logger.
+func (l badgerLog) Debugf(string, ...any) {}
