@@ -1,11 +1,6 @@
 package node
 
-import (
-	"time"
-
-	"entente/protocol"
-	"entente/protocol/stix"
-)
+import "time"
 
 // The types of this file are what the node answers: they are the JSON of the
 // local API and of every verb's --json, documented in its OpenAPI description
@@ -331,6 +326,3 @@ type Imported struct {
 	State   string `json:"state"`
 	Text    string `json:"text"` // what happened and what to do next
 }
-
-// Hit kinds in words, for LookupAnswer.Kind.
-func kindName(k stix.KeyKind) string { _ = protocol.NoMarking; panic("node: not built yet") }

@@ -1,104 +1,193 @@
-// Package node is the heart: publish, check, receive, serve and view, under
-// policy, with one store.
+// Package node is the heart of Entente: it publishes, checks, receives, serves
+// and shows, all of it under policy and out of one store.
+//
+// A message leaves through Publish: objects are parsed, policy decides for
+// every reader of the topic, what may go is sealed and appended to this node's
+// log in the store, and only then broadcast. A message comes in through one
+// door whatever brought it (gossip, sync): Check judges it against an immutable
+// snapshot of agreements, members and policy without writing anything; an
+// accepted one passes the pipeline in receive.go, which parses, decides and
+// stores. Everything that gets out again, to the operator or to a peer, passes
+// a reading (view.go) or serve.go, which ask policy for that reader.
+//
+// What is in force at a moment is a world (world.go): built from the signed
+// documents, replaced as a whole, never changed. Every goroutine belongs to
+// Run.
 package node
 
 import (
 	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"entente/protocol/stix"
+	"entente/policy"
+	"entente/protocol"
 )
 
 // Node is one process of a member. It is safe for concurrent use.
-type Node struct{ _ int }
+type Node struct {
+	cfg     Config
+	started time.Time
 
-// PublishRequest is what Publish is asked.
-type PublishRequest struct {
-	Topic    string                    // "agreement/topic", or a topic's name where only one agreement has it
-	Items    func() (stix.Item, error) // stix.Reader.Next
-	DryRun   bool
-	Strict   bool // stop before publishing anything when an object is bad
-	Progress func(Progress)
+	world atomic.Pointer[world] // replaced by rebuild under docs
+
+	docs     sync.Mutex // serialises changes of documents; owns rules
+	rules    map[protocol.Hash]*policy.Rules
+	networks [2]Network // member and public host; set by Attach before Run
+	logs     logbook    // this node's own logs
+	incoming chan *delivery
+	parsed   chan []*delivery
+	outgoing chan outgoing
+	notes    chan protocol.AuditRow // rows that belong to no message
+	quotas   quotas
+	marks    definitions
+	held     gapBuffer // owned by the pipeline's storing stage
+	unstored atomic.Int64
 }
 
-// Publish decides on objects and appends those that may go to the log.
-func (n *Node) Publish(ctx context.Context, r PublishRequest) (Receipt, error) {
-	panic("node: not built yet")
+// The indexes of Node.networks.
+const (
+	memberHost = iota
+	publicHost
+)
+
+type outgoing struct {
+	agreement protocol.AgreementID
+	topic     string
+	frame     []byte
 }
 
-// Get returns the versions of an object, newest first.
-func (n *Node) Get(ctx context.Context, id string) ([]Version, error) { panic("node: not built yet") }
-
-// Search calls yield with matching versions, newest first.
-func (n *Node) Search(ctx context.Context, q SearchQuery, yield func(Version) bool) error {
-	panic("node: not built yet")
+// New makes a node from its documents and store. It does not start anything.
+func New(cfg Config) (*Node, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	n := &Node{
+		cfg:      cfg,
+		started:  cfg.Clock(),
+		incoming: make(chan *delivery, 64),
+		parsed:   make(chan []*delivery, 1),
+		outgoing: make(chan outgoing, 256),
+		notes:    make(chan protocol.AuditRow, 4096),
+	}
+	n.quotas.init()
+	n.marks.init()
+	n.held.init()
+	n.logs.init()
+	if err := n.rebuild(); err != nil {
+		return nil, err
+	}
+	return n, nil
 }
 
-// Lookup answers what is known about values, in their order.
-func (n *Node) Lookup(ctx context.Context, values []string) ([]LookupAnswer, error) {
-	panic("node: not built yet")
+// Attach gives the node its hosts, before Run. A nil public host means that
+// public agreements are not followed.
+func (n *Node) Attach(member, public Network) {
+	n.networks = [2]Network{member, public}
 }
 
-// Tail calls yield with versions of a topic ("" for all) in order of arrival,
-// from after the cursor (-1: from now), until yield returns false or ctx ends.
-func (n *Node) Tail(ctx context.Context, topic string, cursor int64, yield func(TailEvent) bool) error {
-	panic("node: not built yet")
+// Run starts everything and returns when ctx has ended and all of it has
+// stopped. What was acknowledged before is on disk by then.
+func (n *Node) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	var first error
+	var once sync.Once
+	start := func(f func(context.Context) error) {
+		wg.Go(func() {
+			err := f(ctx)
+			if err != nil && !errors.Is(err, context.Canceled) {
+				once.Do(func() { first = err })
+				cancel(err)
+			}
+		})
+	}
+	if err := n.updateNetworks(); err != nil {
+		return err
+	}
+	n.note(protocol.AuditRow{Kind: protocol.AuditNode, Action: "start", Outcome: "ok"})
+	for _, net := range n.networks {
+		if net != nil {
+			start(net.Run)
+		}
+	}
+	start(n.cfg.Store.Run)
+	start(n.parseStage)
+	start(n.storeStage)
+	start(n.broadcast)
+	start(n.writeNotes)
+	start(n.turn)
+	wg.Wait()
+	return errors.Join(first, n.lastNotes())
 }
 
-// Export calls yield with the newest versions in order of arrival.
-func (n *Node) Export(ctx context.Context, q SearchQuery, yield func(Version) bool) error {
-	panic("node: not built yet")
+func defaultWorkers() int { return max(1, runtime.GOMAXPROCS(0)) }
+
+// now is the node's time.
+func (n *Node) now() time.Time { return n.cfg.Clock().UTC() }
+
+// self is the author of what this node signs.
+func (n *Node) self() protocol.Author {
+	return protocol.Author{Member: n.cfg.Member, Node: n.cfg.Number}
 }
 
-// Audit calls yield with audit rows, oldest first.
-func (n *Node) Audit(ctx context.Context, q AuditQuery, yield func(AuditEntry) bool) error {
-	panic("node: not built yet")
+// network returns the host that serves an agreement; nil without one.
+func (n *Node) network(public bool) Network {
+	if public {
+		return n.networks[publicHost]
+	}
+	return n.networks[memberHost]
 }
 
-// ExplainObject tells what was decided about an object and what would be now.
-// party may name one reader.
-func (n *Node) ExplainObject(ctx context.Context, id, party string) (Explanation, error) {
-	panic("node: not built yet")
+// broadcast sends what was appended to the hosts. It is speed only: what is
+// lost here reaches the others by sync, so nothing is retried.
+func (n *Node) broadcast(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case out := <-n.outgoing:
+			g := n.world.Load().agreements[out.agreement]
+			if g == nil || !g.inForce() {
+				continue
+			}
+			net := n.network(g.public())
+			if net == nil {
+				continue
+			}
+			if err := net.Broadcast(ctx, out.agreement, out.topic, out.frame); err != nil && ctx.Err() == nil {
+				n.cfg.Logger.Warn("broadcast failed; peers will get the message by sync",
+					"agreement", g.doc.Name, "topic", out.topic, "err", err)
+			}
+		}
+	}
 }
 
-// ExplainRow tells about one decision in the audit log, by its number.
-func (n *Node) ExplainRow(ctx context.Context, number uint64) (Explanation, error) {
-	panic("node: not built yet")
-}
-
-// Status tells the state of the node.
-func (n *Node) Status(ctx context.Context) (Status, error) { panic("node: not built yet") }
-
-// Members lists the members that are known.
-func (n *Node) Members(ctx context.Context) ([]MemberInfo, error) { panic("node: not built yet") }
-
-// Agreements lists agreements; name selects one ("" all) and adds its text.
-func (n *Node) Agreements(ctx context.Context, name string) ([]AgreementInfo, error) {
-	panic("node: not built yet")
-}
-
-// Import takes a document: an agreement or record (YAML), a DSSE envelope, or
-// a file of signatures for something that is here already.
-func (n *Node) Import(ctx context.Context, payload, signatures []byte) (Imported, error) {
-	panic("node: not built yet")
-}
-
-// Join fetches a public agreement by its ticket and follows its topics.
-func (n *Node) Join(ctx context.Context, ticket string) (Imported, error) {
-	panic("node: not built yet")
-}
-
-// Invite makes a ticket for a public agreement, or an invite to a private one.
-func (n *Node) Invite(ctx context.Context, agreement string, valid time.Duration) (string, error) {
-	panic("node: not built yet")
-}
-
-// Ping measures the round trip to a member's nodes; member is a handle or id.
-func (n *Node) Ping(ctx context.Context, member string) ([]NodeInfo, error) {
-	panic("node: not built yet")
-}
-
-// Reindex builds the derived indexes again.
-func (n *Node) Reindex(ctx context.Context, progress func(Progress)) error {
-	panic("node: not built yet")
+// turn rebuilds the world at each moment at which a date in an agreement or a
+// record changes what is in force, to the minute.
+func (n *Node) turn(ctx context.Context) error {
+	tick := time.NewTicker(20 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if now := n.now(); !n.world.Load().until.After(now) {
+				n.docs.Lock()
+				err := n.rebuild()
+				if err == nil {
+					err = n.updateNetworks()
+				}
+				n.docs.Unlock()
+				if err != nil {
+					return err
+				}
+			}
+		}
+	}
 }

@@ -1,0 +1,410 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"entente/policy"
+	"entente/protocol"
+)
+
+// The kinds under which documents are kept; they are folder names.
+const (
+	keptRecords    = "members"
+	keptProfiles   = "profiles"
+	keptAgreements = "agreements"
+)
+
+// rebuild makes a new world from the documents that are kept. Callers hold
+// n.docs, or have the node to themselves.
+func (n *Node) rebuild() error {
+	now := n.now()
+	w := &world{
+		self: n.cfg.Member, until: now.Add(24 * time.Hour),
+		agreements: map[protocol.AgreementID]*governing{}, members: map[protocol.MemberID]*member{},
+		keys: map[authorKey]protocol.PublicKey{}, retired: map[authorKey]bool{},
+		identities: map[string]protocol.MemberID{}, closings: map[protocol.Hash]protocol.Position{},
+	}
+	var records, agreements []protocol.Document
+	err := n.cfg.Documents.Load(func(kind, name string, version uint64, payload, signatures []byte) error {
+		sigs, err := protocol.DecodeSignatures(signatures)
+		if err != nil {
+			w.fault("document-damaged", fmt.Sprintf("the signatures of %s version %d cannot be read: %v", name, version, err))
+			return nil
+		}
+		d := protocol.Document{Payload: payload, Signatures: sigs}
+		switch kind {
+		case keptRecords:
+			d.Type = protocol.RecordType
+			records = append(records, d)
+		case keptProfiles:
+			d.Type = protocol.ProfileType
+			records = append(records, d)
+		case keptAgreements:
+			d.Type = protocol.AgreementType
+			agreements = append(agreements, d)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	w.takeRecords(records, now)
+	w.takeAgreements(agreements, now)
+	if err := n.compile(w, now); err != nil {
+		return err
+	}
+	n.world.Store(w)
+	return nil
+}
+
+// compile makes the policy engine. Rules of unchanged agreements are kept with
+// what they have decided; an agreement that cannot be enforced is not in force.
+func (n *Node) compile(w *world, now time.Time) error {
+	rules := map[protocol.Hash]*policy.Rules{}
+	for _, g := range w.agreements {
+		if !g.inForce() {
+			continue
+		}
+		r := n.rules[g.doc.Hash]
+		if r == nil {
+			var err error
+			if r, err = policy.CompileAgreement(g.doc); err != nil {
+				g.state = stateUnenforceable
+				w.fault("agreement-unenforceable", err.Error())
+				continue
+			}
+		}
+		rules[g.doc.Hash] = r
+	}
+	n.rules = rules
+	var err error
+	if w.engine, err = policy.NewEngine(n.cfg.Member, slices.Collect(maps.Values(rules))...); err != nil {
+		return err
+	}
+	for _, g := range w.agreements {
+		g.topics = map[string][]protocol.MemberID{}
+		for _, t := range g.doc.Topics {
+			g.topics[t.Name] = nil
+			if g.inForce() {
+				g.topics[t.Name] = w.topicReaders(g, t.Name, now)
+			}
+		}
+	}
+	return nil
+}
+
+// topicReaders returns who reads a topic now: the parties that are not barred,
+// and the zero id where some clause lets anyone read.
+func (w *world) topicReaders(g *governing, topic string, now time.Time) []protocol.MemberID {
+	barred, until := w.engine.Barred(g.doc.ID, topic, now)
+	w.change(until, now)
+	var out []protocol.MemberID
+	for _, p := range g.doc.Parties {
+		if !slices.Contains(barred, p.ID) {
+			out = append(out, p.ID)
+		}
+	}
+	if slices.ContainsFunc(g.doc.Clauses, func(c protocol.Clause) bool {
+		return c.Permit && c.To.Public && (len(c.Topics) == 0 || slices.Contains(c.Topics, topic))
+	}) {
+		out = append(out, protocol.MemberID{})
+	}
+	return out
+}
+
+func (w *world) fault(code, text string) {
+	w.findings = append(w.findings, Finding{Code: code, Severity: Warning, Text: text, Hint: "import it again: entente agreements import FILE"})
+}
+
+// change notes that something changes at a moment.
+func (w *world) change(at, now time.Time) {
+	if at.After(now) && at.Before(w.until) {
+		w.until = at
+	}
+}
+
+// takeRecords verifies chains of records and profiles and fills the directory.
+func (w *world) takeRecords(documents []protocol.Document, now time.Time) {
+	chains := map[protocol.MemberID][]kept[*protocol.Record]{}
+	for _, d := range documents {
+		r, err := protocol.ParseRecord(d.Payload)
+		if err != nil {
+			w.fault("document-damaged", fmt.Sprintf("a member record that is kept here cannot be read: %v", err))
+			continue
+		}
+		chains[r.Member] = append(chains[r.Member], kept[*protocol.Record]{r, d})
+	}
+	for id, chain := range chains {
+		slices.SortFunc(chain, func(a, b kept[*protocol.Record]) int { return int(a.parsed.Version) - int(b.parsed.Version) })
+		m := &member{id: id}
+		for _, k := range chain {
+			list := &m.records
+			if k.parsed.Public {
+				list = &m.profiles
+			}
+			var prev *protocol.Record
+			if len(*list) > 0 {
+				prev = (*list)[len(*list)-1].parsed
+			}
+			if _, err := protocol.VerifyRecord(k.document, prev); err != nil {
+				w.fault("document-unverified", fmt.Sprintf("version %d of the record of %s does not verify: %v", k.parsed.Version, k.parsed.Handle, err))
+				continue
+			}
+			*list = append(*list, k)
+		}
+		if m.latest() == nil {
+			continue
+		}
+		w.members[id] = m
+		w.index(m, now)
+	}
+}
+
+// index makes a member's keys, identities and closing positions findable.
+func (w *world) index(m *member, now time.Time) {
+	for _, k := range slices.Concat(m.profiles, m.records) {
+		r := k.parsed
+		for _, e := range r.Nodes {
+			w.keys[authorKey{protocol.Author{Member: m.id, Node: e.Number}, e.Epoch}] = e.Key
+		}
+		for _, e := range r.Retired {
+			key := authorKey{protocol.Author{Member: m.id, Node: e.Number}, e.Epoch}
+			w.keys[key], w.retired[key] = e.Key, true
+			for _, c := range e.Closing {
+				w.closings[c.Log] = c.Position
+			}
+		}
+		w.change(r.Until, now)
+	}
+	for _, id := range m.latest().Identities {
+		w.identities[id] = m.id
+	}
+}
+
+// takeAgreements verifies chains of versions and settles which one counts.
+func (w *world) takeAgreements(documents []protocol.Document, now time.Time) {
+	chains := map[protocol.AgreementID][]kept[*protocol.Agreement]{}
+	for _, d := range documents {
+		a, err := protocol.ParseAgreement(d.Payload)
+		if err != nil {
+			w.fault("document-damaged", fmt.Sprintf("an agreement that is kept here cannot be read: %v", err))
+			continue
+		}
+		chains[a.ID] = append(chains[a.ID], kept[*protocol.Agreement]{a, d})
+	}
+	for id, chain := range chains {
+		slices.SortFunc(chain, func(a, b kept[*protocol.Agreement]) int { return int(a.parsed.Version) - int(b.parsed.Version) })
+		w.agreements[id] = w.settle(chain, now)
+	}
+}
+
+// settle finds the newest version that the required signers have signed; where
+// there is none the newest that is here waits for signatures.
+func (w *world) settle(chain []kept[*protocol.Agreement], now time.Time) *governing {
+	g := &governing{versions: chain, bound: map[protocol.MemberID]bool{}, closings: map[protocol.Hash]protocol.Position{}}
+	valid := map[protocol.Hash]protocol.SignedVersion{}
+	signedEver := map[protocol.MemberID]bool{}
+	for _, k := range chain {
+		a := k.parsed
+		var previous []protocol.SignedVersion
+		for _, h := range a.Previous {
+			if p, ok := valid[h]; ok {
+				previous = append(previous, p)
+			}
+		}
+		st, err := protocol.VerifyAgreement(k.document, previous)
+		if err != nil {
+			w.fault("document-unverified", fmt.Sprintf("version %d of the agreement %s does not verify: %v", a.Version, a.Name, err))
+			continue
+		}
+		if g.doc != nil && !st.Valid && g.state != stateWaiting {
+			continue // a proposal beside the version in force
+		}
+		for _, m := range st.Signed {
+			signedEver[m] = true
+		}
+		g.doc, g.signed, g.missing, g.state = a, setOf(st.Signed), st.Missing, stateInForce
+		if st.Valid {
+			valid[a.Hash] = protocol.SignedVersion{Agreement: a, Signers: st.Signed}
+		} else {
+			g.state = stateWaiting
+		}
+	}
+	if g.doc == nil {
+		g.doc, g.state = chain[0].parsed, stateWaiting
+		g.missing = g.doc.Amend
+	}
+	w.settleState(g, signedEver, now)
+	return g
+}
+
+func (w *world) settleState(g *governing, signedEver map[protocol.MemberID]bool, now time.Time) {
+	a := g.doc
+	unsigned := 0
+	for _, p := range a.Parties {
+		g.party = g.party || p.ID == w.self
+		if !signedEver[p.ID] {
+			unsigned++
+			continue
+		}
+		// A party whose record has run out stands for nothing until it is renewed.
+		if m := w.members[p.ID]; m == nil || m.latest().Until.After(now) {
+			g.bound[p.ID] = true
+		}
+	}
+	for _, c := range a.Cuts {
+		g.closings[c.Log] = c.Position
+	}
+	for _, c := range a.Clauses {
+		for _, at := range []time.Time{c.Starts, c.Ends} {
+			if !at.IsZero() {
+				g.timed = true
+				w.change(at, now)
+			}
+		}
+	}
+	for _, at := range []time.Time{a.From, a.Until, a.LegalBasis.Until} {
+		w.change(at, now)
+	}
+	switch {
+	case g.state == stateWaiting:
+	case unsigned > 0:
+		// A party is bound by its own signature alone, so nothing flows under
+		// a document that names one who has not signed.
+		g.state, g.missing = stateWaiting, unsigned
+	case now.Before(a.From):
+		g.state = stateNotYet
+	case !now.Before(a.Until):
+		g.state = stateExpired
+	case !a.LegalBasis.Until.IsZero() && !now.Before(a.LegalBasis.Until):
+		g.state = stateLapsed
+	case !g.party && a.Visibility == protocol.Public:
+		g.state = stateFollowed
+	case !g.party:
+		g.state = stateNotParty
+	}
+}
+
+func setOf(ids []protocol.MemberID) map[protocol.MemberID]bool {
+	out := make(map[protocol.MemberID]bool, len(ids))
+	for _, id := range ids {
+		out[id] = true
+	}
+	return out
+}
+
+// updateNetworks tells both hosts what is in force.
+func (n *Node) updateNetworks() error {
+	w := n.world.Load()
+	var lists [2][]protocol.Membership
+	for _, g := range w.agreements {
+		if !g.inForce() {
+			continue
+		}
+		at := memberHost
+		if g.public() {
+			at = publicHost
+		}
+		lists[at] = append(lists[at], n.membership(w, g))
+	}
+	var failed error
+	for at, net := range n.networks {
+		if net != nil {
+			failed = errors.Join(failed, net.Update(lists[at]))
+		}
+	}
+	return failed
+}
+
+func (n *Node) membership(w *world, g *governing) protocol.Membership {
+	m := protocol.Membership{
+		Agreement: g.doc.ID, Public: g.public(), Publisher: g.party && g.stands(n.cfg.Member),
+		Heads: []protocol.Hash{g.doc.Hash}, Barred: map[string][]protocol.MemberID{},
+	}
+	for _, v := range slices.Backward(g.versions) {
+		if v.parsed.Hash != g.doc.Hash && v.parsed.Version < g.doc.Version {
+			m.Heads = append(m.Heads, v.parsed.Hash)
+		}
+	}
+	for _, topic := range slices.Sorted(maps.Keys(g.topics)) {
+		readers := g.readers(topic)
+		if slices.Contains(readers, n.cfg.Member) || slices.Contains(readers, protocol.MemberID{}) || m.Publisher {
+			m.Topics = append(m.Topics, topic)
+		}
+		for _, p := range g.doc.Parties {
+			if !g.reads(p.ID, topic) {
+				m.Barred[topic] = append(m.Barred[topic], p.ID)
+			}
+		}
+	}
+	for _, p := range g.doc.Parties {
+		known := w.members[p.ID]
+		if known == nil || !g.stands(p.ID) {
+			continue
+		}
+		r := known.profile()
+		if !g.public() {
+			if len(known.records) == 0 {
+				continue
+			}
+			r = known.records[len(known.records)-1].parsed
+		}
+		if r == nil {
+			continue
+		}
+		for _, e := range r.Nodes {
+			author := protocol.Author{Member: p.ID, Node: e.Number}
+			if author != n.self() {
+				m.Nodes = append(m.Nodes, protocol.Peer{Author: author, Name: p.Handle, Transport: e.Transport, Addresses: e.Addresses})
+			}
+		}
+	}
+	return m
+}
+
+// Documents returns what reader may have of an agreement: all versions with
+// their signatures, then records of its parties, or profiles where it is
+// public. It implements the network's handler.
+func (n *Node) Documents(reader protocol.Peer, agreement protocol.AgreementID) []protocol.Document {
+	w := n.world.Load()
+	g := w.agreements[agreement]
+	if g == nil || (!g.public() && !g.stands(reader.Author.Member)) {
+		return nil
+	}
+	var out []protocol.Document
+	for _, v := range g.versions {
+		if v.parsed.Version <= g.doc.Version || !g.public() {
+			out = append(out, v.document)
+		}
+	}
+	for _, p := range g.doc.Parties {
+		m := w.members[p.ID]
+		if m == nil {
+			continue
+		}
+		list := m.records
+		if g.public() {
+			list = m.profiles
+		}
+		for _, k := range list {
+			out = append(out, k.document)
+		}
+	}
+	return out
+}
+
+// TakeDocuments takes versions of a known agreement, and records of its
+// parties, from a peer. What does not verify is refused and written down. It
+// implements the network's handler.
+func (n *Node) TakeDocuments(_ context.Context, from protocol.Peer, agreement protocol.AgreementID, documents []protocol.Document) error {
+	if g := n.world.Load().agreements[agreement]; g == nil {
+		return errNotAvailable("take documents")
+	}
+	_, err := n.take(documents, agreement, peerText(from))
+	return err
+}

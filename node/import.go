@@ -1,0 +1,430 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"entente/protocol"
+)
+
+// Import takes documents by an operator's hand: an agreement, a member record
+// or a public profile (YAML with the lines of its signatures file), a DSSE
+// envelope, or signatures alone for a document that is here already. Importing
+// a first member record is the act of trust in that member's root key.
+//
+// Errors: Invalid for what cannot be read, BadSignature for a false signature,
+// Conflict for another document under the same version, Unverified where the
+// version before is missing.
+func (n *Node) Import(_ context.Context, payload, signatures []byte) (Imported, error) {
+	d, err := n.document(payload, signatures)
+	if err != nil {
+		return Imported{}, err
+	}
+	out, err := n.take([]protocol.Document{d}, protocol.AgreementID{}, "")
+	if err != nil {
+		return Imported{}, err
+	}
+	return out[0], nil
+}
+
+// document reads what was handed in.
+func (n *Node) document(payload, signatures []byte) (protocol.Document, error) {
+	const op = "import"
+	if trimmed := bytes.TrimLeft(payload, " \t\r\n"); len(trimmed) > 0 && trimmed[0] == '{' {
+		return protocol.DecodeEnvelope(trimmed)
+	}
+	sigs, err := protocol.DecodeSignatures(signatures)
+	if err != nil {
+		return protocol.Document{}, err
+	}
+	if len(payload) > 0 {
+		kind, err := protocol.DetectDocument(payload)
+		if err != nil {
+			return protocol.Document{}, err
+		}
+		return protocol.Document{Type: kind, Payload: payload, Signatures: sigs}, nil
+	}
+	if len(sigs) == 0 {
+		return protocol.Document{}, protocol.E(protocol.Invalid, op, errors.New("there is neither a document nor a signature in it"), "name a .yaml, .sigs or .json file")
+	}
+	for _, g := range n.world.Load().agreements {
+		for _, v := range g.versions {
+			for _, s := range sigs {
+				if protocol.VerifySignature(v.document.Type, v.document.Payload, s) == nil {
+					return protocol.Document{Type: v.document.Type, Payload: v.document.Payload, Signatures: sigs}, nil
+				}
+			}
+		}
+	}
+	return protocol.Document{}, protocol.E(protocol.NotFound, op, errors.New("the signatures belong to no agreement that is here"),
+		"import the agreement first: entente agreements import NAME.vN.yaml")
+}
+
+// take verifies and keeps documents, then makes a new world. from is the peer
+// that sent them, or "" for the operator; only bounds a peer to one agreement.
+func (n *Node) take(documents []protocol.Document, only protocol.AgreementID, from string) ([]Imported, error) {
+	n.docs.Lock()
+	defer n.docs.Unlock()
+	// Records first: agreements are verified against them.
+	sorted := slices.Clone(documents)
+	slices.SortStableFunc(sorted, func(a, b protocol.Document) int {
+		return boolInt(a.Type == protocol.AgreementType) - boolInt(b.Type == protocol.AgreementType)
+	})
+	var out []Imported
+	var failed error
+	changed := false
+	for _, d := range sorted {
+		done, kept, err := n.takeOne(d, only, from)
+		n.noteDocument(d, done, from, err)
+		if err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		changed = changed || kept
+		out = append(out, done)
+		if kept {
+			// The next document may build on this one.
+			if err := n.rebuild(); err != nil {
+				return out, err
+			}
+		}
+	}
+	if changed {
+		if err := n.updateNetworks(); err != nil {
+			return out, err
+		}
+		w := n.world.Load()
+		for i := range out {
+			out[i].State, out[i].Text = w.imported(out[i])
+		}
+	}
+	return out, failed
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (n *Node) takeOne(d protocol.Document, only protocol.AgreementID, from string) (Imported, bool, error) {
+	if d.Type == protocol.AgreementType {
+		return n.takeAgreement(d, only)
+	}
+	return n.takeRecord(d, from)
+}
+
+// takeRecord keeps a member record or profile that continues what is known of
+// the member, or begins it.
+func (n *Node) takeRecord(d protocol.Document, from string) (Imported, bool, error) {
+	r, err := protocol.ParseRecord(d.Payload)
+	if err != nil {
+		return Imported{}, false, err
+	}
+	w := n.world.Load()
+	kind, folder := "member-record", keptRecords
+	if r.Public {
+		kind, folder = "public-profile", keptProfiles
+	}
+	done := Imported{Kind: kind, Name: r.Handle, Version: r.Version, ID: r.Member.String(), State: "known"}
+	var chain []kept[*protocol.Record]
+	if m := w.members[r.Member]; m != nil {
+		chain = m.records
+		if r.Public {
+			chain = m.profiles
+		}
+	}
+	var prev *protocol.Record
+	for _, k := range chain {
+		if k.parsed.Hash == r.Hash {
+			done.Text = "this version is here already"
+			return done, false, nil
+		}
+		if k.parsed.Version == r.Version {
+			return done, false, protocol.E(protocol.Conflict, "import",
+				fmt.Errorf("another version %d of the record of %s is here, with other content", r.Version, r.Handle),
+				"ask that member which is right; a member that signs two is not to be trusted")
+		}
+		if k.parsed.Version == r.Version-1 {
+			prev = k.parsed
+		}
+	}
+	if _, err := protocol.VerifyRecord(d, prev); err != nil {
+		return done, false, err
+	}
+	if pinned, named := w.pinnedRoot(r.Member); named && prev == nil && pinned != r.Root {
+		return done, false, protocol.Errorf(protocol.Unverified, "import",
+			"the record of %s is signed by %s, but the agreement names %s as its root key", r.Handle, r.Root, pinned)
+	} else if from != "" && !named && prev == nil {
+		return done, false, protocol.Errorf(protocol.Unverified, "import", "a peer sent the record of %s, who is in no agreement here", r.Handle)
+	}
+	if !n.now().Before(r.Until) {
+		done.Text = "the record has run out; ask for a newer one"
+	}
+	name := w.freeName(r.Handle, r.Member)
+	return done, true, n.cfg.Documents.Save(folder, name, r.Version, d.Payload, protocol.EncodeSignatures(d.Signatures))
+}
+
+// pinnedRoot returns the root key that an agreement here names for a member.
+func (w *world) pinnedRoot(id protocol.MemberID) (protocol.PublicKey, bool) {
+	for _, g := range w.agreements {
+		for _, p := range g.doc.Parties {
+			if p.ID == id {
+				return p.Root, true
+			}
+		}
+	}
+	return protocol.PublicKey{}, false
+}
+
+// freeName keeps two members, or two agreements, of one name apart on disk.
+func (w *world) freeName(handle string, id protocol.MemberID) string {
+	for other, m := range w.members {
+		if other != id && m.latest().Handle == handle {
+			return handle + "-" + id.Short()
+		}
+	}
+	return handle
+}
+
+// takeAgreement keeps a version of an agreement, or more signatures of one.
+func (n *Node) takeAgreement(d protocol.Document, only protocol.AgreementID) (Imported, bool, error) {
+	const op = "import"
+	a, err := protocol.ParseAgreement(d.Payload)
+	if err != nil {
+		return Imported{}, false, err
+	}
+	done := Imported{Kind: "agreement", Name: a.Name, Version: a.Version, ID: a.ID.String(), State: "known"}
+	if only != (protocol.AgreementID{}) && a.ID != only {
+		return done, false, protocol.Errorf(protocol.Unverified, op, "the peer sent another agreement than it was asked for")
+	}
+	w := n.world.Load()
+	g := w.agreements[a.ID]
+	party := slices.ContainsFunc(a.Parties, func(p protocol.Party) bool { return p.ID == n.cfg.Member })
+	if g == nil && !party && a.Visibility == protocol.Private {
+		return done, false, protocol.E(protocol.Refused, op, fmt.Errorf("the agreement %s is private, and this member is no party to it", a.Name),
+			"see who the parties are: grep -A3 parties FILE; this member's id: entente status")
+	}
+	var previous []protocol.SignedVersion
+	known := protocol.Document{}
+	if g != nil {
+		for _, v := range g.versions {
+			if v.parsed.Hash == a.Hash {
+				known = v.document
+			}
+			if slices.Contains(a.Previous, v.parsed.Hash) {
+				previous = append(previous, protocol.SignedVersion{Agreement: v.parsed, Signers: protocol.Signers(v.document, v.parsed)})
+			}
+		}
+		if known.Payload == nil && a.Version <= g.doc.Version && g.inForce() {
+			return done, false, protocol.E(protocol.Conflict, op,
+				fmt.Errorf("version %d of %s is in force; this is a version %d that is not among those before it, and versions only rise", g.doc.Version, a.Name, a.Version),
+				"compare with: entente agreements show "+a.Name)
+		}
+	}
+	if len(previous) != len(a.Previous) {
+		return done, false, protocol.E(protocol.Unverified, op, fmt.Errorf("version %d of %s builds on a version that is not here", a.Version, a.Name),
+			"import the versions before it first")
+	}
+	merged := protocol.MergeSignatures(known.Signatures, d.Signatures)
+	if _, err := protocol.VerifyAgreement(protocol.Document{Type: d.Type, Payload: d.Payload, Signatures: merged}, previous); err != nil {
+		return done, false, err
+	}
+	if known.Payload != nil && len(merged) == len(known.Signatures) {
+		done.State, done.Text = w.imported(done)
+		done.Text = "nothing new in it: " + done.Text
+		return done, false, nil
+	}
+	name := a.Name
+	for id, other := range w.agreements {
+		if id != a.ID && other.doc.Name == a.Name {
+			name = a.Name + "-" + a.ID.Short()
+		}
+	}
+	return done, true, n.cfg.Documents.Save(keptAgreements, name, a.Version, d.Payload, protocol.EncodeSignatures(merged))
+}
+
+// imported says where a document stands now and what to do next.
+func (w *world) imported(i Imported) (state, text string) {
+	if i.Kind != "agreement" {
+		for id, m := range w.members {
+			if id.String() == i.ID {
+				return "known", fmt.Sprintf("%s is known, root key %s: compare it with them by another way", m.latest().Name, m.latest().Root)
+			}
+		}
+		return i.State, i.Text
+	}
+	for id, g := range w.agreements {
+		if id.String() != i.ID {
+			continue
+		}
+		text = g.stateText()
+		if g.state == stateWaiting {
+			var waiting []string
+			for _, p := range g.doc.Parties {
+				if !g.signed[p.ID] {
+					waiting = append(waiting, p.Handle)
+				}
+			}
+			text += "; not signed yet by " + strings.Join(waiting, ", ")
+		}
+		return g.state, text
+	}
+	return i.State, i.Text
+}
+
+func (n *Node) noteDocument(d protocol.Document, i Imported, from string, err error) {
+	row := protocol.AuditRow{
+		Kind: protocol.AuditDocument, Action: "import", Outcome: "ok", Peer: from, Count: 1, Bytes: int64(len(d.Payload)),
+		Reason: protocol.AuditReason{Text: fmt.Sprintf("%s %s version %d", i.Kind, i.Name, i.Version)},
+	}
+	if from != "" {
+		row.Action = "fetch"
+	}
+	if err != nil {
+		row.Outcome, row.Reason.Text = "refuse", strings.TrimSpace(row.Reason.Text+" "+err.Error())
+	}
+	n.note(row)
+}
+
+// Join fetches a public agreement by its ticket from any of the hosts that the
+// ticket names, verifies it, and follows its topics from then on.
+func (n *Node) Join(ctx context.Context, ticket string) (Imported, error) {
+	const op = "join"
+	sealed, err := protocol.ParseInvite(ticket)
+	if err != nil {
+		return Imported{}, err
+	}
+	inv := sealed.Claim()
+	if !n.now().Before(inv.Expires) {
+		return Imported{}, protocol.E(protocol.Invalid, op, fmt.Errorf("the ticket ran out on %s", inv.Expires.Format(time.RFC3339)), "ask for a new one")
+	}
+	net := n.networks[publicHost]
+	if net == nil {
+		return Imported{}, protocol.E(protocol.Invalid, op, errors.New("this node has no public host"), "set public-listen in the configuration")
+	}
+	if inv.Secret != nil {
+		return Imported{}, protocol.E(protocol.Invalid, op, errors.New("this is an invite to a private agreement"), "exchange the files: entente agreements import FILE")
+	}
+	documents, err := net.Fetch(ctx, inv.Addresses, inv.Agreement)
+	if err != nil {
+		return Imported{}, protocol.E(protocol.Unreachable, op, err, "see whether one of the hosts in the ticket can be reached from here")
+	}
+	out, err := n.takeFetched(documents, inv.Agreement)
+	if err != nil {
+		return Imported{}, err
+	}
+	net.Sync(inv.Agreement)
+	return out, nil
+}
+
+// takeFetched takes a public agreement that was not known before: agreements
+// first, because only the roots that they pin make the profiles trustworthy.
+func (n *Node) takeFetched(documents []protocol.Document, id protocol.AgreementID) (Imported, error) {
+	var agreements, profiles []protocol.Document
+	for _, d := range documents {
+		switch d.Type {
+		case protocol.AgreementType:
+			agreements = append(agreements, d)
+		case protocol.ProfileType:
+			profiles = append(profiles, d)
+		}
+	}
+	if len(agreements) == 0 {
+		return Imported{}, protocol.Errorf(protocol.Unverified, "join", "the host sent no agreement")
+	}
+	out, err := n.take(agreements, id, "ticket")
+	if len(out) == 0 {
+		return Imported{}, err
+	}
+	if _, err := n.take(profiles, id, "ticket"); err != nil {
+		n.cfg.Logger.Warn("some profiles of the agreement's parties were not taken", "err", err)
+	}
+	last := out[len(out)-1]
+	last.State, last.Text = n.world.Load().imported(last)
+	return last, nil
+}
+
+// ticketLife is how long a ticket is good unless it is said otherwise.
+const ticketLife = 365 * 24 * time.Hour
+
+// Invite makes a ticket by which anyone can join a public agreement. valid is
+// how long it lasts; 0 means a year.
+func (n *Node) Invite(_ context.Context, agreement string, valid time.Duration) (string, error) {
+	const op = "invite"
+	w := n.world.Load()
+	g, err := w.agreement(agreement)
+	if err != nil {
+		return "", err
+	}
+	if !g.public() {
+		return "", protocol.E(protocol.Invalid, op, fmt.Errorf("%s is private: its documents are exchanged as files", g.doc.Name),
+			"export them: entente agreements show "+g.doc.Name)
+	}
+	net := n.networks[publicHost]
+	if net == nil {
+		return "", protocol.E(protocol.Invalid, op, errors.New("this node has no public host"), "set public-listen in the configuration")
+	}
+	if valid <= 0 {
+		valid = ticketLife
+	}
+	inv := protocol.Invite{Agreement: g.doc.ID, Inviter: n.cfg.Member, Expires: n.now().Add(valid).Truncate(time.Microsecond)}
+	for _, a := range net.Addresses() {
+		inv.Addresses = append(inv.Addresses, a+"/p2p/"+net.PeerID())
+	}
+	return protocol.SealInvite(inv, n.cfg.Operator)
+}
+
+// Agreements lists agreements; name selects one ("" all) and adds its text.
+func (n *Node) Agreements(_ context.Context, name string) ([]AgreementInfo, error) {
+	w := n.world.Load()
+	if name == "" {
+		return n.agreementInfos(w), nil
+	}
+	g, err := w.agreement(name)
+	if err != nil {
+		return nil, err
+	}
+	info := w.agreementInfo(g)
+	for _, v := range g.versions {
+		if v.parsed.Hash == g.doc.Hash {
+			info.Document = string(v.document.Payload)
+		}
+	}
+	return []AgreementInfo{info}, nil
+}
+
+func (n *Node) agreementInfos(w *world) []AgreementInfo {
+	out := []AgreementInfo{}
+	for _, g := range w.agreements {
+		out = append(out, w.agreementInfo(g))
+	}
+	slices.SortFunc(out, func(a, b AgreementInfo) int { return strings.Compare(a.Name+a.ID, b.Name+b.ID) })
+	return out
+}
+
+func (w *world) agreementInfo(g *governing) AgreementInfo {
+	a := g.doc
+	info := AgreementInfo{
+		ID: a.ID.String(), Name: a.Name, Title: a.Title, Version: a.Version, Visibility: string(a.Visibility),
+		State: g.state, From: a.From, Until: a.Until, Missing: g.missing, Parties: []PartyInfo{}, Topics: []string{}, Signed: []string{},
+	}
+	for _, t := range a.Topics {
+		info.Topics = append(info.Topics, t.Name)
+	}
+	for _, p := range a.Parties {
+		info.Parties = append(info.Parties, PartyInfo{
+			Handle: p.Handle, Name: p.Name, ID: p.ID.String(), Kind: p.Kind, Signed: g.signed[p.ID], Known: w.members[p.ID] != nil,
+		})
+		if g.signed[p.ID] {
+			info.Signed = append(info.Signed, p.Handle)
+		}
+	}
+	return info
+}

@@ -1,0 +1,413 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"entente/policy"
+	"entente/protocol"
+	"entente/protocol/stix"
+)
+
+// PublishRequest is what Publish is asked.
+type PublishRequest struct {
+	Topic    string                    // "agreement/topic", or a topic's name where only one agreement has it
+	Items    func() (stix.Item, error) // stix.Reader.Next
+	DryRun   bool                      // decide and tell, change nothing
+	Strict   bool                      // publish nothing when an object is bad
+	Progress func(Progress)            // called now and then; may be nil
+}
+
+// candidate is one object on its way out.
+type candidate struct {
+	item     stix.Item
+	object   *stix.Object
+	subject  policy.Subject
+	verdict  policy.Verdict
+	missing  []string
+	repeated bool // the very same version is on this topic already
+}
+
+// publication is one Publish at work. It belongs to its goroutine.
+type publication struct {
+	node       *Node
+	world      *world
+	governing  *governing
+	topic      string
+	request    PublishRequest
+	now        time.Time
+	candidates []*candidate
+	batch      map[string]*candidate // by id, the last of each
+	receipt    Receipt
+	reasons    map[reasonKey]int // index into receipt.Reasons
+}
+
+type reasonKey struct {
+	decision policy.Decision
+	missing  bool
+}
+
+// Publish decides on objects and appends those that may go to this node's log.
+// Objects that may not are named in the receipt with the reason; they are no
+// error, unless Strict is set. When Publish returns, what the receipt counts as
+// published is on disk and on its way.
+//
+// Errors: NotFound for an unknown topic, Invalid for input that breaks off or
+// is no STIX at all, Refused where policy lets nothing onto the topic at all,
+// Full when the store takes nothing in.
+func (n *Node) Publish(ctx context.Context, r PublishRequest) (Receipt, error) {
+	w := n.world.Load()
+	g, topic, err := w.topic(r.Topic)
+	if err != nil {
+		return Receipt{}, err
+	}
+	p := &publication{
+		node: n, world: w, governing: g, topic: topic, request: r, now: n.now(),
+		batch: map[string]*candidate{}, reasons: map[reasonKey]int{},
+		receipt: Receipt{DryRun: r.DryRun, Agreement: g.doc.Name, Topic: topic, Reasons: []ReasonCount{}, Readers: []string{}},
+	}
+	if err := g.mayPublish(n.cfg.Member, topic); err != nil {
+		return p.receipt, err
+	}
+	broken := p.collect(ctx)
+	if broken != nil && (r.Strict || len(p.candidates) == 0 || errors.Is(broken, context.Canceled)) {
+		return p.receipt, broken
+	}
+	p.decide()
+	p.close()
+	if err := p.tally(); err != nil {
+		return p.receipt, err
+	}
+	if !r.DryRun {
+		if err := p.send(ctx); err != nil {
+			return p.finish(), err
+		}
+		if err := p.record(ctx); err != nil {
+			return p.finish(), err
+		}
+	}
+	return p.finish(), broken
+}
+
+// collect reads and parses the whole input, in order. A broken input keeps what
+// came before the break, and the break is returned.
+func (p *publication) collect(ctx context.Context) error {
+	var held int64
+	chunk := make([]stix.Item, 0, 512)
+	flush := func() {
+		p.parse(chunk)
+		chunk = chunk[:0]
+		p.progress("objects read", int64(len(p.candidates)), 0)
+	}
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		item, err := p.request.Items()
+		var bad *stix.ItemError
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF):
+			flush()
+			p.receipt.Read = len(p.candidates)
+			return nil
+		case errors.As(err, &bad):
+			flush()
+			p.refuseItem(bad.Item, bad.Err)
+			continue
+		default:
+			flush()
+			p.receipt.Read = len(p.candidates)
+			return err
+		}
+		if held += int64(len(item.Raw)); held > p.node.cfg.Input {
+			return protocol.E(protocol.Limit, "publish",
+				fmt.Errorf("the input holds more than %d MiB of objects", p.node.cfg.Input>>20),
+				"split the file and publish it in parts, referenced objects first")
+		}
+		if chunk = append(chunk, item); len(chunk) == cap(chunk) {
+			flush()
+		}
+	}
+}
+
+func (p *publication) parse(items []stix.Item) {
+	objects := make([]*stix.Object, len(items))
+	failures := make([]error, len(items))
+	p.node.parallel(len(items), func(i int) {
+		objects[i], failures[i] = stix.Parse(items[i].Raw, p.node.cfg.Limits)
+	})
+	for i, item := range items {
+		if failures[i] != nil {
+			p.refuseItem(item, failures[i])
+			continue
+		}
+		c := &candidate{item: item, object: objects[i]}
+		p.candidates = append(p.candidates, c)
+	}
+}
+
+// refuseItem keeps an object that is no valid STIX, as refused by its form.
+func (p *publication) refuseItem(item stix.Item, err error) {
+	item.Raw = nil // it goes nowhere; do not hold its bytes
+	p.candidates = append(p.candidates, &candidate{item: item, verdict: policy.Verdict{
+		Decision: policy.Decision{Outcome: policy.Refuse, Layer: policy.Form, Text: err.Error()},
+	}})
+}
+
+// decide asks policy for every object by itself, references aside.
+func (p *publication) decide() {
+	for _, c := range p.candidates {
+		if c.object == nil {
+			continue
+		}
+		if earlier := p.batch[c.object.ID]; earlier != nil && earlier.object.Modified.Equal(c.object.Modified) {
+			p.decideAgain(earlier, c)
+			continue
+		}
+		p.batch[c.object.ID] = c
+	}
+	definition := func(id string) *stix.Object {
+		if c := p.batch[id]; c != nil {
+			return c.object
+		}
+		return p.node.marks.get(p.node, id)
+	}
+	for _, c := range p.candidates {
+		if c.object == nil || c.verdict.Text != "" || c.repeated {
+			continue
+		}
+		c.object.Level = stix.LevelOf(c.object, definition)
+		c.subject = policy.SubjectOf(c.object)
+		c.verdict = p.world.engine.Outbound(p.governing.doc.ID, p.topic, p.node.cfg.Member, c.subject, p.now)
+		if c.verdict.Outcome == policy.Allow {
+			if d, ok := p.world.ownership(p.governing, p.node.cfg.Member, c.object); !ok {
+				c.verdict = policy.Verdict{Decision: d}
+			}
+		}
+	}
+	p.decideHeld()
+}
+
+// decideAgain settles an object that the input holds twice.
+func (p *publication) decideAgain(earlier, c *candidate) {
+	if sameContent(earlier.object.Raw, c.object.Raw) {
+		c.repeated = true
+		return
+	}
+	c.verdict = policy.Verdict{Decision: policy.Decision{Outcome: policy.Refuse, Layer: policy.Form,
+		Text: "the input holds this object twice, with the same id and modified but other content; raise modified on the newer one"}}
+}
+
+// decideHeld settles objects of which this node holds a version already.
+func (p *publication) decideHeld() {
+	ids := make([]string, 0, len(p.candidates))
+	at := make([]*candidate, 0, len(p.candidates))
+	for _, c := range p.candidates {
+		if c.object != nil && !c.repeated && c.verdict.Outcome == policy.Allow {
+			ids, at = append(ids, c.object.ID), append(at, c)
+		}
+	}
+	has, err := p.node.cfg.Store.Has(ids)
+	if err != nil {
+		p.node.cfg.Logger.Error("held versions could not be read", "err", err)
+		return
+	}
+	for i, c := range at {
+		if !has[i] {
+			continue
+		}
+		versions, err := p.node.cfg.Store.Get(c.object.ID)
+		if err != nil {
+			p.node.cfg.Logger.Error("held versions could not be read", "id", c.object.ID, "err", err)
+			continue
+		}
+		for _, v := range versions {
+			if !v.Modified.Equal(c.object.Modified) {
+				continue
+			}
+			here := v.Log.Agreement == p.governing.doc.ID && v.Log.Lane == protocol.TopicLane(p.topic)
+			same := sameContent(v.Raw, c.object.Raw)
+			if same && here {
+				c.repeated = true
+				break
+			}
+			if !same && v.Log.Author.Member == p.node.cfg.Member && c.object.Kind != stix.SCO {
+				c.verdict = policy.Verdict{Decision: policy.Decision{Outcome: policy.Refuse, Layer: policy.Form,
+					Text: "this node has published the same id and modified with other content; raise modified to publish a new version"}}
+				break
+			}
+		}
+	}
+}
+
+// close withholds every object that refers to something a reader of the topic
+// may not have, or that nobody can find.
+func (p *publication) close() {
+	items := make([]policy.ClosureItem, 0, len(p.candidates))
+	at := make([]*candidate, 0, len(p.candidates))
+	for _, c := range p.candidates {
+		if c.object == nil {
+			continue
+		}
+		items = append(items, policy.ClosureItem{
+			ID:      c.object.ID,
+			Refs:    p.world.references(c.object),
+			Allowed: c.repeated || c.verdict.Outcome == policy.Allow,
+		})
+		at = append(at, c)
+	}
+	known := map[string]bool{}
+	visible, missing := policy.Close(items, func(id string) bool {
+		ok, seen := known[id]
+		if !seen {
+			ok = p.readable(id)
+			known[id] = ok
+		}
+		return ok
+	})
+	for i, c := range at {
+		if !items[i].Allowed || visible[i] {
+			continue
+		}
+		c.missing, c.repeated = missing[i], false
+		c.verdict = policy.Verdict{Decision: policy.Decision{
+			Outcome: policy.Withhold, Layer: policy.Governing,
+			Agreement: p.governing.doc.ID, Version: p.governing.doc.Version,
+			Text: "it refers to something that the readers of this topic do not have; publish that first, or together with it",
+		}}
+	}
+}
+
+// readable reports whether every reader of the topic may have the object from
+// what is held already.
+func (p *publication) readable(id string) bool {
+	versions, err := p.node.cfg.Store.Get(id)
+	if err != nil {
+		return false
+	}
+	for _, v := range versions {
+		if v.Log.Agreement == p.governing.doc.ID && v.Log.Lane == protocol.TopicLane(p.topic) {
+			return true
+		}
+		o := v.Object
+		o.Level = stix.LevelOf(o, func(id string) *stix.Object { return p.node.marks.get(p.node, id) })
+		all := true
+		for _, reader := range p.governing.readers(p.topic) {
+			d := p.world.engine.Read(policy.Reader{Member: reader}, v.Log.Agreement, v.Log.Lane.Topic, v.Log.Author.Member, policy.SubjectOf(o), p.now)
+			all = all && d.Outcome == policy.Allow
+		}
+		if all {
+			return true
+		}
+	}
+	return false
+}
+
+// tally counts outcomes for the receipt and, with Strict, stops on a bad one.
+func (p *publication) tally() error {
+	readers := map[protocol.MemberID]bool{}
+	for _, c := range p.candidates {
+		switch {
+		case c.repeated:
+			p.receipt.Unchanged++
+		case c.verdict.Outcome == policy.Allow:
+			p.receipt.Published++
+			for _, r := range c.verdict.Readers {
+				readers[r] = true
+			}
+		case c.verdict.Outcome == policy.Withhold:
+			p.receipt.Withheld++
+			p.reason(c)
+		default:
+			p.receipt.Refused++
+			p.reason(c)
+		}
+	}
+	for r := range readers {
+		p.receipt.Readers = append(p.receipt.Readers, p.world.readerNameIn(p.governing, r))
+	}
+	slices.Sort(p.receipt.Readers)
+	slices.SortStableFunc(p.receipt.Reasons, func(a, b ReasonCount) int { return b.Count - a.Count })
+	if bad := p.receipt.Refused; p.request.Strict && bad > 0 {
+		p.receipt.Published = 0
+		return protocol.E(protocol.Invalid, "publish",
+			fmt.Errorf("%d of %d objects are refused, and strict was asked for: nothing was published", bad, p.receipt.Read),
+			"mend the objects that the receipt names, or publish without --strict")
+	}
+	return nil
+}
+
+const reasonExamples = 10
+
+func (p *publication) reason(c *candidate) {
+	o := ObjectOutcome{Index: c.item.Index, Line: c.item.Line, Why: p.world.why(c.verdict.Decision), Missing: c.missing}
+	if c.object != nil {
+		o.ID, o.Type = c.object.ID, c.object.Type
+	}
+	for _, no := range c.verdict.Denied {
+		o.Why.Readers = append(o.Why.Readers, p.world.readerNameIn(p.governing, no.Reader))
+	}
+	key := reasonKey{decision: c.verdict.Decision, missing: c.missing != nil}
+	if key.decision.Layer == policy.Form {
+		key.decision.Text = formRule(key.decision.Text)
+	}
+	at, ok := p.reasons[key]
+	if !ok {
+		at = len(p.receipt.Reasons)
+		p.reasons[key] = at
+		p.receipt.Reasons = append(p.receipt.Reasons, ReasonCount{Why: o.Why})
+		p.receipt.Reasons[at].Why.Text = key.decision.Text
+	}
+	r := &p.receipt.Reasons[at]
+	if r.Count++; len(r.First) < reasonExamples {
+		r.First = append(r.First, o)
+	}
+}
+
+// record writes audit rows for what did not go out.
+func (p *publication) record(ctx context.Context) error {
+	const most = 500
+	groups := map[policy.Decision]*protocol.AuditRow{}
+	var rows []*protocol.AuditRow
+	for _, c := range p.candidates {
+		if c.repeated || c.verdict.Outcome == policy.Allow {
+			continue
+		}
+		row := groups[c.verdict.Decision]
+		if row == nil || len(row.Objects) == most {
+			made := decisionRow(p.now, "publish", p.topic, c.verdict.Decision, c.verdict.Denied)
+			made.Agreement, made.Version, made.Party = p.governing.doc.ID, p.governing.doc.Version, p.node.cfg.Member
+			row = &made
+			groups[c.verdict.Decision] = row
+			rows = append(rows, row)
+		}
+		row.Count++
+		if c.object != nil {
+			row.Objects = append(row.Objects, c.object.ID)
+		}
+	}
+	out := make([]protocol.AuditRow, len(rows))
+	for i, row := range rows {
+		out[i] = *row
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return p.node.cfg.Store.Audit(ctx, out...)
+}
+
+func (p *publication) progress(unit string, done, total int64) {
+	if p.request.Progress != nil {
+		p.request.Progress(Progress{Done: done, Total: total, Unit: unit})
+	}
+}
+
+func (p *publication) finish() Receipt {
+	p.receipt.Seconds = p.node.now().Sub(p.now).Seconds()
+	return p.receipt
+}

@@ -1,0 +1,416 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"entente/policy"
+	"entente/protocol"
+	"entente/protocol/stix"
+	"entente/store"
+)
+
+// reading is one reader's look at the store at one moment. Every way out to
+// the operator passes one. What a reading has found visible it remembers, so
+// one reading must not outlive the request it was made for.
+type reading struct {
+	node    *Node
+	world   *world
+	reader  policy.Reader
+	now     time.Time
+	memo    map[string]bool
+	allowed int // objects shown
+	hidden  int // objects held back
+}
+
+func (n *Node) reading(reader policy.Reader) *reading {
+	return &reading{node: n, world: n.world.Load(), reader: reader, now: n.now(), memo: map[string]bool{}}
+}
+
+// own is the reading of this node's operator.
+func (n *Node) own() *reading { return n.reading(policy.Reader{Member: n.cfg.Member}) }
+
+// seen is a stored version that policy allows the reader, closure aside.
+type seen struct {
+	version  store.Version
+	object   *stix.Object
+	decision policy.Decision
+}
+
+// may decides about one stored version by itself.
+func (r *reading) may(v store.Version) (seen, bool) {
+	g := r.world.agreements[v.Log.Agreement]
+	if g == nil {
+		return seen{}, false
+	}
+	o := v.Object
+	o.Level = stix.LevelOf(o, func(id string) *stix.Object { return r.node.marks.get(r.node, id) })
+	d := r.world.engine.Read(r.reader, v.Log.Agreement, v.Log.Lane.Topic, v.Log.Author.Member, policy.SubjectOf(o), r.now)
+	return seen{v, o, d}, d.Outcome == policy.Allow
+}
+
+// versions returns all versions of an object that the reader may have, closure
+// aside, newest first.
+func (r *reading) versions(id string) ([]seen, error) {
+	held, err := r.node.cfg.Store.Get(id)
+	if err != nil {
+		return nil, err
+	}
+	var out []seen
+	for _, v := range held {
+		if s, ok := r.may(v); ok {
+			out = append(out, s)
+		}
+	}
+	return out, nil
+}
+
+// visible reports whether the reader may have some version of the object, with
+// everything that it refers to. The answer for all that is reachable from it is
+// settled, and remembered, at once: references may run in circles.
+func (r *reading) visible(id string) (bool, error) {
+	if known, ok := r.memo[id]; ok {
+		return known, nil
+	}
+	queue, listed := []string{id}, map[string]bool{id: true}
+	var items []policy.ClosureItem
+	for len(queue) > 0 {
+		next := queue[0]
+		queue = queue[1:]
+		versions, err := r.versions(next)
+		if err != nil {
+			return false, err
+		}
+		if len(versions) == 0 {
+			r.memo[next] = false
+			continue
+		}
+		refs := r.world.references(versions[0].object)
+		items = append(items, policy.ClosureItem{ID: next, Refs: refs, Allowed: true})
+		for _, ref := range refs {
+			if _, known := r.memo[ref]; !known && !listed[ref] {
+				listed[ref] = true
+				queue = append(queue, ref)
+			}
+		}
+	}
+	whole, _ := policy.Close(items, func(id string) bool { return r.memo[id] })
+	for i, item := range items {
+		r.memo[item.ID] = whole[i]
+	}
+	return r.memo[id], nil
+}
+
+// complete reports whether everything that one version refers to is visible.
+func (r *reading) complete(s seen) (bool, error) {
+	for _, ref := range r.world.references(s.object) {
+		ok, err := r.visible(ref)
+		if err != nil || !ok {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// show puts versions into the form of an answer: one for each content, with all
+// provenances that the reader may know of, newest first.
+func (r *reading) show(versions []seen) ([]Version, error) {
+	var out []Version
+	var of []seen
+	for _, s := range versions {
+		ok, err := r.complete(s)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			r.hidden++
+			continue
+		}
+		same := slices.IndexFunc(of, func(o seen) bool {
+			return o.object.Modified.Equal(s.object.Modified) && sameContent(o.object.Raw, s.object.Raw)
+		})
+		if same >= 0 {
+			out[same].Provenance = append(out[same].Provenance, r.provenance(s))
+			out[same].Added = min(out[same].Added, s.version.Added)
+			continue
+		}
+		of = append(of, s)
+		out = append(out, Version{
+			Object: s.object.Raw, ID: s.object.ID, Type: s.object.Type, Name: s.object.Name,
+			Marking: s.decision.Marking.String(), Added: s.version.Added, Provenance: []Provenance{r.provenance(s)},
+		})
+	}
+	for i := range of {
+		for j := range of {
+			if i != j && of[i].object.Modified.Equal(of[j].object.Modified) {
+				out[i].Conflict = true
+			}
+		}
+	}
+	r.allowed += len(out)
+	return out, nil
+}
+
+func (r *reading) provenance(s seen) Provenance {
+	v := s.version
+	return Provenance{
+		Agreement: r.world.agreementName(v.Log.Agreement), AgreementVersion: v.AgreementVersion, Topic: v.Log.Lane.String(),
+		Author: r.world.authorName(v.Log.Author), Member: v.Log.Author.Member.String(), Incarnation: v.Log.Incarnation.String(),
+		Sequence: v.Sequence, Position: v.Position, Time: v.Time, Added: v.Added,
+	}
+}
+
+// record notes in the audit log that something was read.
+func (r *reading) record(action, topic string, objects ...string) {
+	outcome := "allow"
+	if r.allowed == 0 {
+		outcome = "withhold"
+	}
+	r.node.note(protocol.AuditRow{
+		Time: r.now, Kind: protocol.AuditDecision, Action: action, Outcome: outcome, Topic: topic,
+		Party: r.reader.Member, Objects: objects, Count: r.allowed,
+		Reason: protocol.AuditReason{Text: fmt.Sprintf("%d objects shown to the operator", r.allowed)},
+	})
+}
+
+// Get returns the versions of an object that the operator may see, newest
+// first. An object that is not here and one that may not be seen are the same
+// NotFound.
+func (n *Node) Get(_ context.Context, id string) ([]Version, error) {
+	r := n.own()
+	versions, err := r.versions(id)
+	if err != nil {
+		return nil, err
+	}
+	out, err := r.show(versions)
+	if err != nil {
+		return nil, err
+	}
+	r.record("get", "", id)
+	if len(out) == 0 {
+		return nil, protocol.E(protocol.NotFound, "get", fmt.Errorf("%s is not available", id), "run: entente explain "+id)
+	}
+	return out, nil
+}
+
+// Search calls yield with matching versions, newest arrival first, until yield
+// returns false or the limit (default 100) is reached.
+func (n *Node) Search(ctx context.Context, q SearchQuery, yield func(Version) bool) error {
+	if q.Limit == 0 {
+		q.Limit = 100
+	}
+	return n.scan(ctx, "search", q, true, yield)
+}
+
+// Export calls yield with matching versions in order of arrival: of each object
+// the newest, or all with All.
+func (n *Node) Export(ctx context.Context, q SearchQuery, yield func(Version) bool) error {
+	return n.scan(ctx, "export", q, false, yield)
+}
+
+func (n *Node) scan(ctx context.Context, action string, q SearchQuery, reverse bool, yield func(Version) bool) error {
+	r := n.own()
+	sq, from, err := r.query(q, reverse)
+	if err != nil {
+		return err
+	}
+	words := strings.Fields(strings.ToLower(q.Text))
+	count := 0
+	var failed error
+	shown := map[string]bool{}
+	err = n.cfg.Store.Scan(sq, func(v store.Version) bool {
+		if failed = ctx.Err(); failed != nil {
+			return false
+		}
+		if (!from.IsZero() && v.Log.Author.Member != from) || !mentions(v.Raw, words) {
+			return true
+		}
+		if shown[v.ID] && !q.All {
+			return true
+		}
+		var out []Version
+		if out, failed = r.pick(v, q.All, words); failed != nil {
+			return false
+		}
+		for _, version := range out {
+			shown[version.ID] = true
+			count++
+			if !yield(version) || (q.Limit > 0 && count >= q.Limit) {
+				return false
+			}
+		}
+		return true
+	})
+	r.record(action, q.Topic)
+	return errors.Join(err, failed)
+}
+
+// pick returns what a scan that came upon v should show: the newest version of
+// the object where v is one of it, or v itself with all.
+func (r *reading) pick(v store.Version, all bool, words []string) ([]Version, error) {
+	s, ok := r.may(v)
+	if !ok {
+		r.hidden++
+		return nil, nil
+	}
+	if !matches(s.object, words) {
+		return nil, nil
+	}
+	if all {
+		return r.show([]seen{s})
+	}
+	versions, err := r.versions(v.ID)
+	if err != nil || len(versions) == 0 {
+		return nil, err
+	}
+	newest := versions[0]
+	if !newest.object.Modified.Equal(s.object.Modified) {
+		return nil, nil // an older version; the newest comes by itself
+	}
+	shown, err := r.show(slices.DeleteFunc(versions, func(o seen) bool { return !o.object.Modified.Equal(newest.object.Modified) }))
+	return shown, err
+}
+
+// query translates names into a store query.
+func (r *reading) query(q SearchQuery, reverse bool) (store.Query, protocol.MemberID, error) {
+	sq := store.Query{Types: q.Types, Since: q.Since, Until: q.Until, Reverse: reverse}
+	if reverse {
+		sq.Before = q.After
+	} else {
+		sq.After = q.After
+	}
+	var from protocol.MemberID
+	topic := q.Topic
+	if q.Agreement != "" {
+		g, err := r.world.agreement(q.Agreement)
+		if err != nil {
+			return sq, from, err
+		}
+		sq.Agreement, sq.Topic = g.doc.ID, topic
+	} else if topic != "" {
+		g, name, err := r.world.topic(topic)
+		if err != nil {
+			return sq, from, err
+		}
+		sq.Agreement, sq.Topic = g.doc.ID, name
+	}
+	if q.From != "" {
+		id, err := r.world.memberNamed(q.From)
+		if err != nil {
+			return sq, from, err
+		}
+		from = id
+	}
+	return sq, from, nil
+}
+
+// mentions is a cheap test before parsing: whether the bytes can hold all words.
+func mentions(raw []byte, words []string) bool {
+	if len(words) == 0 {
+		return true
+	}
+	lower := bytes.ToLower(raw)
+	for _, w := range words {
+		if isPlain(w) && !bytes.Contains(lower, []byte(w)) {
+			return false
+		}
+	}
+	return true
+}
+
+// isPlain reports whether a word stands in JSON as it is, unescaped.
+func isPlain(w string) bool {
+	for i := range len(w) {
+		if c := w[i]; c < 0x20 || c > 0x7e || c == '"' || c == '\\' || c == '/' {
+			return false
+		}
+	}
+	return true
+}
+
+func matches(o *stix.Object, words []string) bool {
+	if len(words) == 0 {
+		return true
+	}
+	text := strings.ToLower(stix.SearchText(o.Raw))
+	for _, w := range words {
+		if !strings.Contains(text, w) {
+			return false
+		}
+	}
+	return true
+}
+
+// Lookup answers what is known about values, in their order. A value that is
+// not understood gets an answer that says so.
+func (n *Node) Lookup(_ context.Context, values []string) ([]LookupAnswer, error) {
+	r := n.own()
+	out := make([]LookupAnswer, len(values))
+	var keys []stix.Key
+	var at []int
+	for i, value := range values {
+		out[i] = LookupAnswer{Value: value, Hits: []LookupHit{}}
+		key, err := stix.ParseKey(value)
+		if err != nil {
+			out[i].Error = err.Error()
+			continue
+		}
+		out[i].Kind = key.Kind.String()
+		keys, at = append(keys, key), append(at, i)
+	}
+	found, err := n.cfg.Store.Lookup(keys)
+	if err != nil {
+		return nil, err
+	}
+	for i, hits := range found {
+		shown := map[string]bool{}
+		for _, hit := range hits {
+			answer, ok, err := r.hit(hit)
+			if err != nil {
+				return nil, err
+			}
+			if ok && !shown[answer.ID] {
+				shown[answer.ID] = true
+				out[at[i]].Hits = append(out[at[i]].Hits, answer)
+			}
+		}
+		slices.SortStableFunc(out[at[i]].Hits, func(a, b LookupHit) int { return b.Modified.Compare(a.Modified) })
+	}
+	r.record("lookup", "")
+	return out, nil
+}
+
+func (r *reading) hit(h store.Hit) (LookupHit, bool, error) {
+	v, err := r.node.cfg.Store.At(h.Added)
+	if err != nil {
+		return LookupHit{}, false, err
+	}
+	s, ok := r.may(v)
+	if !ok {
+		return LookupHit{}, false, nil
+	}
+	if ok, err := r.complete(s); err != nil || !ok {
+		return LookupHit{}, false, err
+	}
+	r.allowed++
+	return LookupHit{
+		ID: s.object.ID, Type: s.object.Type, Name: s.object.Name, Match: h.Key.Value, Marking: s.decision.Marking.String(),
+		Modified: s.object.Modified, Revoked: s.object.Revoked,
+		Agreement: r.world.agreementName(v.Log.Agreement), Topic: v.Log.Lane.String(), Author: r.world.authorName(v.Log.Author),
+	}, true, nil
+}
+
+// sameContent compares two objects by content identity (RFC 8785), bytes first.
+func sameContent(a, b []byte) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
+	ha, errA := stix.ContentHash(a)
+	hb, errB := stix.ContentHash(b)
+	return errA == nil && errB == nil && ha == hb
+}

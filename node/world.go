@@ -1,0 +1,371 @@
+package node
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"entente/policy"
+	"entente/protocol"
+	"entente/protocol/stix"
+	"entente/store"
+)
+
+// publicReader is how the reader who is no party to anything is called.
+const publicReader = "public"
+
+// world is what is in force at a moment: agreements, members and policy, built
+// from the signed documents. It is immutable; rebuild replaces it as a whole.
+type world struct {
+	self       protocol.MemberID
+	until      time.Time // the next moment at which a date changes something
+	engine     *policy.Engine
+	agreements map[protocol.AgreementID]*governing
+	members    map[protocol.MemberID]*member
+	keys       map[authorKey]protocol.PublicKey
+	retired    map[authorKey]bool           // keys of closed nodes: valid up to closing positions only
+	identities map[string]protocol.MemberID // STIX identity → the member that bound it
+	closings   map[protocol.Hash]protocol.Position
+	findings   []Finding
+}
+
+type authorKey struct {
+	author protocol.Author
+	epoch  uint32
+}
+
+// member is what is known of a member: its records, oldest first, or its public
+// profiles where no record is here.
+type member struct {
+	id       protocol.MemberID
+	records  []kept[*protocol.Record]
+	profiles []kept[*protocol.Record]
+}
+
+// kept is a parsed document with the document itself.
+type kept[T any] struct {
+	parsed   T
+	document protocol.Document
+}
+
+// latest returns the newest record, or else the newest profile.
+func (m *member) latest() *protocol.Record {
+	if len(m.records) > 0 {
+		return m.records[len(m.records)-1].parsed
+	}
+	return m.profile()
+}
+
+func (m *member) profile() *protocol.Record {
+	if len(m.profiles) > 0 {
+		return m.profiles[len(m.profiles)-1].parsed
+	}
+	return nil
+}
+
+// State of an agreement at a node.
+const (
+	stateInForce       = "in-force"
+	stateWaiting       = "waiting"       // for signatures
+	stateNotYet        = "not-yet"       // its first day has not come
+	stateExpired       = "expired"       // its last day is over
+	stateLapsed        = "lapsed"        // its legal basis has lapsed
+	stateNotParty      = "not-a-party"   // private, and this member is not in it
+	stateUnenforceable = "unenforceable" // some clause means nothing to this node
+	stateFollowed      = "in-force-read" // public, read without being a party
+)
+
+// governing is one agreement as it stands.
+type governing struct {
+	doc      *protocol.Agreement         // the version that counts
+	versions []kept[*protocol.Agreement] // all that are here, oldest first
+	signed   map[protocol.MemberID]bool  // of doc
+	bound    map[protocol.MemberID]bool  // parties of doc that have signed this or an earlier version
+	missing  int                         // signatures of doc still wanting
+	state    string
+	party    bool
+	timed    bool                           // some clause has dates of its own
+	topics   map[string][]protocol.MemberID // readers by topic; the zero id is the public
+	closings map[protocol.Hash]protocol.Position
+}
+
+func (g *governing) public() bool  { return g.doc.Visibility == protocol.Public }
+func (g *governing) inForce() bool { return g.state == stateInForce || g.state == stateFollowed }
+
+// stands reports whether the member is a party that is bound.
+func (g *governing) stands(m protocol.MemberID) bool { return g.bound[m] }
+
+// readers returns who reads a topic: bound parties that some clause lets read
+// it, and the zero id where anyone may.
+func (g *governing) readers(topic string) []protocol.MemberID { return g.topics[topic] }
+
+// everyone returns the readers of a topic and the parties that are not, for
+// explanations.
+func (g *governing) everyone(topic string) []protocol.MemberID {
+	out := slices.Clone(g.readers(topic))
+	for _, p := range g.doc.Parties {
+		if !slices.Contains(out, p.ID) {
+			out = append(out, p.ID)
+		}
+	}
+	return out
+}
+
+// clause returns the prose of a clause as it reads in a version.
+func (g *governing) clause(version uint64, number string) (string, bool) {
+	for _, v := range g.versions {
+		if v.parsed.Version != version {
+			continue
+		}
+		for _, c := range v.parsed.Clauses {
+			if c.Number == number {
+				return c.Text, true
+			}
+		}
+	}
+	return "", false
+}
+
+// mayPublish says why this member may not publish on a topic at all.
+func (g *governing) mayPublish(self protocol.MemberID, topic string) error {
+	const op = "publish"
+	show := "read it: entente agreements show " + g.doc.Name
+	switch {
+	case g.state == stateFollowed || !g.party:
+		return protocol.E(protocol.Refused, op, fmt.Errorf("this member is no party to %s and may only read it", g.doc.Name), show)
+	case !g.inForce():
+		return protocol.E(protocol.Refused, op, fmt.Errorf("the agreement %s is not in force: %s", g.doc.Name, g.stateText()), show)
+	case !g.stands(self):
+		return protocol.E(protocol.Refused, op, fmt.Errorf("this member has not signed %s", g.doc.Name), "sign it: entente agreements sign FILE")
+	}
+	return nil
+}
+
+// stateText puts the state into words.
+func (g *governing) stateText() string {
+	day := func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
+	switch g.state {
+	case stateWaiting:
+		return fmt.Sprintf("%d signatures are missing", g.missing)
+	case stateNotYet:
+		return "it begins on " + day(g.doc.From)
+	case stateExpired:
+		return "it ended on " + day(g.doc.Until)
+	case stateLapsed:
+		return "its legal basis lapsed on " + day(g.doc.LegalBasis.Until)
+	case stateNotParty:
+		return "this member is no party to it"
+	case stateUnenforceable:
+		return "this node cannot enforce all of it; see: entente doctor"
+	case stateFollowed:
+		return "in force; this node reads it without being a party"
+	default:
+		return "in force"
+	}
+}
+
+// references returns the ids that must be readable for the object to be; a
+// party's own identity is exempt.
+func (w *world) references(o *stix.Object) []string {
+	return policy.References(o, func(id string) bool { return w.identities[id] != protocol.MemberID{} })
+}
+
+// ownership refuses a version of an object that only another party may make:
+// one whose creator is that party's identity. An identity that a member bound
+// is that member's own object.
+func (w *world) ownership(g *governing, author protocol.MemberID, o *stix.Object) (policy.Decision, bool) {
+	creator := o.CreatedBy
+	if o.Type == "identity" {
+		if owner, ok := w.identities[o.ID]; ok && owner != author {
+			return w.notYours(g, owner, "this identity belongs to %s"), false
+		}
+	}
+	owner, bound := w.identities[creator]
+	if !bound || owner == author || !g.isParty(owner) {
+		return policy.Decision{}, true
+	}
+	return w.notYours(g, owner, "it was made by %s, who alone may publish or revoke versions of it here; sight it, note it or derive from it instead"), false
+}
+
+func (w *world) notYours(g *governing, owner protocol.MemberID, format string) policy.Decision {
+	return policy.Decision{
+		Outcome: policy.Refuse, Layer: policy.Governing, Agreement: g.doc.ID, Version: g.doc.Version,
+		Text: fmt.Sprintf(format, w.readerNameIn(g, owner)),
+	}
+}
+
+func (g *governing) isParty(m protocol.MemberID) bool {
+	return slices.ContainsFunc(g.doc.Parties, func(p protocol.Party) bool { return p.ID == m })
+}
+
+// mayHold reports whether messages of a log may be taken at all.
+func (w *world) mayHold(g *governing, log protocol.LogID) bool {
+	if !log.Lane.IsTopic() {
+		return false
+	}
+	if _, ok := g.topics[log.Lane.Topic]; !ok {
+		return false
+	}
+	if g.stands(log.Author.Member) {
+		return true
+	}
+	_, closed := g.closings[log.Hash()]
+	return closed
+}
+
+// agreement finds an agreement by its name, its id or the beginning of the id.
+func (w *world) agreement(name string) (*governing, error) {
+	var found []*governing
+	for id, g := range w.agreements {
+		switch {
+		case id.String() == name:
+			return g, nil
+		case g.doc.Name == name, len(name) >= 8 && strings.HasPrefix(id.String(), name):
+			found = append(found, g)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return nil, protocol.E(protocol.NotFound, "", fmt.Errorf("there is no agreement %q here", name), "list them: entente agreements list")
+	default:
+		return nil, protocol.E(protocol.Invalid, "", fmt.Errorf("%d agreements are called %q", len(found), name), "use the id: entente agreements list")
+	}
+}
+
+// topic finds a topic by "agreement/topic", or by its own name where only one
+// agreement has it.
+func (w *world) topic(name string) (*governing, string, error) {
+	if agreement, topic, ok := strings.Cut(name, "/"); ok {
+		g, err := w.agreement(agreement)
+		if err != nil {
+			return nil, "", err
+		}
+		if _, ok := g.topics[topic]; !ok {
+			return nil, "", protocol.E(protocol.NotFound, "", fmt.Errorf("%s has no topic %q; it has %s",
+				g.doc.Name, topic, strings.Join(slices.Sorted(maps.Keys(g.topics)), ", ")), "read it: entente agreements show "+g.doc.Name)
+		}
+		return g, topic, nil
+	}
+	var found []*governing
+	for _, g := range w.agreements {
+		if _, ok := g.topics[name]; ok {
+			found = append(found, g)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], name, nil
+	case 0:
+		return nil, "", protocol.E(protocol.NotFound, "", fmt.Errorf("no agreement here has a topic %q", name), "list topics: entente agreements list")
+	default:
+		names := make([]string, 0, len(found))
+		for _, g := range found {
+			names = append(names, g.doc.Name+"/"+name)
+		}
+		slices.Sort(names)
+		return nil, "", protocol.E(protocol.Invalid, "", fmt.Errorf("%d agreements have a topic %q", len(found), name), "say which: "+strings.Join(names, " or "))
+	}
+}
+
+// memberNamed finds a member by handle, id, or the beginning of the id.
+func (w *world) memberNamed(name string) (protocol.MemberID, error) {
+	var found []protocol.MemberID
+	for id := range w.members {
+		if w.memberName(id) == name || id.String() == name || (len(name) >= 8 && strings.HasPrefix(id.String(), name)) {
+			found = append(found, id)
+		}
+	}
+	if len(found) == 0 {
+		for _, g := range w.agreements {
+			for _, p := range g.doc.Parties {
+				if p.Handle == name && !slices.Contains(found, p.ID) {
+					found = append(found, p.ID)
+				}
+			}
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return protocol.MemberID{}, protocol.E(protocol.NotFound, "", fmt.Errorf("no member %q is known here", name), "list them: entente members")
+	default:
+		return protocol.MemberID{}, protocol.E(protocol.Invalid, "", fmt.Errorf("%d members are called %q", len(found), name), "use the id: entente members")
+	}
+}
+
+func (w *world) agreementName(id protocol.AgreementID) string {
+	if g := w.agreements[id]; g != nil {
+		return g.doc.Name
+	}
+	return id.Short()
+}
+
+func (w *world) version(id protocol.AgreementID) uint64 {
+	if g := w.agreements[id]; g != nil {
+		return g.doc.Version
+	}
+	return 0
+}
+
+// memberName returns a member's handle, or the beginning of its id.
+func (w *world) memberName(id protocol.MemberID) string {
+	if m := w.members[id]; m != nil {
+		return m.latest().Handle
+	}
+	for _, g := range w.agreements {
+		for _, p := range g.doc.Parties {
+			if p.ID == id {
+				return p.Handle
+			}
+		}
+	}
+	return id.Short()
+}
+
+func (w *world) readerName(id protocol.MemberID) string {
+	if id.IsZero() {
+		return publicReader
+	}
+	return w.memberName(id)
+}
+
+// readerNameIn prefers the handle that an agreement gives its party.
+func (w *world) readerNameIn(g *governing, id protocol.MemberID) string {
+	for _, p := range g.doc.Parties {
+		if p.ID == id {
+			return p.Handle
+		}
+	}
+	return w.readerName(id)
+}
+
+func (w *world) authorName(a protocol.Author) string {
+	return fmt.Sprintf("%s/%d", w.memberName(a.Member), a.Node)
+}
+
+// peerText names a peer in the audit log: by its transport key.
+func peerText(p protocol.Peer) string {
+	if p.Transport == (protocol.PublicKey{}) {
+		return ""
+	}
+	return p.Transport.String()
+}
+
+// formRule cuts the object's own id off a form error, so that objects that
+// break the same rule count together.
+func formRule(text string) string {
+	if id, rule, ok := strings.Cut(text, ": "); ok && strings.Contains(id, "--") {
+		return rule
+	}
+	return text
+}
+
+// auditRow selects one row of the audit log.
+func auditRow(number uint64) store.AuditQuery {
+	return store.AuditQuery{After: number - 1}
+}
