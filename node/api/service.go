@@ -1,0 +1,56 @@
+// Package api is the local HTTP API of a node and its Go client: JSON over a
+// unix socket, and over loopback TCP with a token where that is asked for. The
+// command line uses nothing else, and neither may anything that shows, exports
+// or feeds on: every answer comes from the node, hence through policy.
+//
+// Long answers are newline-delimited JSON, flushed as they come. The whole API
+// is described by openapi.yaml, which the server serves and the tests hold it
+// to. Answers are only ever added to.
+package api
+
+import (
+	"context"
+	"time"
+
+	"entente/node"
+)
+
+// Service is what the API asks of a node. *node.Node is one.
+type Service interface {
+	Status(ctx context.Context) (node.Status, error)
+	Members(ctx context.Context) ([]node.MemberInfo, error)
+	Agreements(ctx context.Context, name string) ([]node.AgreementInfo, error)
+	Import(ctx context.Context, payload, signatures []byte) (node.Imported, error)
+	Join(ctx context.Context, ticket string) (node.Imported, error)
+	Invite(ctx context.Context, agreement string, valid time.Duration) (string, error)
+	Ping(ctx context.Context, member string) ([]node.NodeInfo, error)
+	Publish(ctx context.Context, r node.PublishRequest) (node.Receipt, error)
+	Get(ctx context.Context, id string) ([]node.Version, error)
+	Search(ctx context.Context, q node.SearchQuery, yield func(node.Version) bool) error
+	Export(ctx context.Context, q node.SearchQuery, yield func(node.Version) bool) error
+	Lookup(ctx context.Context, values []string) ([]node.LookupAnswer, error)
+	Tail(ctx context.Context, topic string, cursor int64, yield func(node.TailEvent) bool) error
+	Audit(ctx context.Context, q node.AuditQuery, yield func(node.AuditEntry) bool) error
+	ExplainObject(ctx context.Context, id, party string) (node.Explanation, error)
+	ExplainRow(ctx context.Context, number uint64) (node.Explanation, error)
+	Reindex(ctx context.Context, progress func(node.Progress)) error
+}
+
+// Event is one line of a long answer: exactly one field is set. The last line
+// is the result, or the error that ended it.
+type Event struct {
+	Progress *node.Progress   `json:"progress,omitempty"`
+	Receipt  *node.Receipt    `json:"receipt,omitempty"`
+	Version  *node.Version    `json:"version,omitempty"`
+	Tail     *node.TailEvent  `json:"tail,omitempty"`
+	Audit    *node.AuditEntry `json:"audit,omitempty"`
+	Done     bool             `json:"done,omitempty"`
+	Error    *Failure         `json:"error,omitempty"`
+}
+
+// Failure is an error as the API tells it.
+type Failure struct {
+	Kind  string `json:"kind"`  // a protocol.Kind's name
+	Error string `json:"error"` // what, where, why
+	Hint  string `json:"hint,omitempty"`
+}
