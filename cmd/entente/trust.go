@@ -1,0 +1,460 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"entente/node"
+	"entente/protocol"
+	"entente/store"
+)
+
+func (c *cli) membersCommand() *cobra.Command {
+	list := func(cmd *cobra.Command, _ []string) error {
+		members, err := c.client().Members(cmd.Context())
+		if err != nil {
+			return err
+		}
+		return c.printMembers(cmd, members)
+	}
+	cmd := &cobra.Command{Use: "members", Short: "List the members that are known, and take or give member records", Args: cobra.NoArgs, RunE: list}
+	cmd.AddCommand(
+		&cobra.Command{Use: "list", Short: "List the members that are known", Args: cobra.NoArgs, RunE: list},
+		&cobra.Command{
+			Use: "show MEMBER", Short: "Show one member", Args: cobra.ExactArgs(1),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				members, err := c.client().Members(cmd.Context())
+				if err != nil {
+					return err
+				}
+				for _, m := range members {
+					if m.Handle == args[0] || m.ID == args[0] || (len(args[0]) >= 8 && strings.HasPrefix(m.ID, args[0])) {
+						return c.printMember(cmd, m)
+					}
+				}
+				return protocol.E(protocol.NotFound, "members show", fmt.Errorf("no member %q is known here", args[0]), "list them: entente members")
+			},
+		},
+		&cobra.Command{
+			Use: "add FILE…", Short: "Take member records or public profiles, with the .sigs beside them", Args: cobra.MinimumNArgs(1),
+			Long: `Takes a member record or public profile: the .yaml with its .sigs beside it, or one
+.json envelope. Adding a first record is the act of trust in that member's root
+key: compare it with them by another way.`,
+			RunE: func(cmd *cobra.Command, args []string) error { return c.importFiles(cmd, args) },
+		},
+		c.membersExport(),
+	)
+	return cmd
+}
+
+func (c *cli) printMembers(cmd *cobra.Command, members []node.MemberInfo) error {
+	if c.json {
+		return printJSON(cmd.OutOrStdout(), members)
+	}
+	t := table(cmd.OutOrStdout())
+	fmt.Fprintln(t, "MEMBER\tID\tNAME\tRECORD\tUNTIL\tNODES\tAGREEMENTS")
+	for _, m := range members {
+		name, record := m.Handle, fmt.Sprintf("v%d", m.Version)
+		if m.Self {
+			name += " (this)"
+		}
+		if m.Public {
+			record += " profile"
+		}
+		live := 0
+		for _, n := range m.Nodes {
+			if n.Connected {
+				live++
+			}
+		}
+		nodes := fmt.Sprintf("%d of %d connected", live, len(m.Nodes))
+		if m.Self {
+			nodes = fmt.Sprint(len(m.Nodes))
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", name, m.ID[:12], clean(m.Name), record, m.Until.Format("2006-01-02"), nodes, strings.Join(m.Agreements, " "))
+	}
+	return t.Flush()
+}
+
+func (c *cli) printMember(cmd *cobra.Command, m node.MemberInfo) error {
+	if c.json {
+		return printJSON(cmd.OutOrStdout(), m)
+	}
+	t := table(cmd.OutOrStdout())
+	fmt.Fprintf(t, "member\t%s\nname\t%s\nid\t%s\nroot key\t%s\nrecord\tversion %d, until %s\nagreements\t%s\n",
+		m.Handle, clean(m.Name), m.ID, m.Root, m.Version, when(m.Until), strings.Join(m.Agreements, " "))
+	for _, n := range m.Nodes {
+		state := "not connected"
+		if n.Connected {
+			state = "connected"
+		}
+		if m.Self {
+			state = "this node"
+		}
+		fmt.Fprintf(t, "node %d\t%s on its %s host: %s %s\n", n.Number, state, n.Host, strings.Join(n.Addresses, " "), clean(n.LastError))
+	}
+	return t.Flush()
+}
+
+func (c *cli) membersExport() *cobra.Command {
+	var public bool
+	cmd := &cobra.Command{
+		Use: "export", Short: "Write this member's record as one signed envelope, to give to others", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			id, err := c.open()
+			if err != nil {
+				return err
+			}
+			documents, err := store.OpenDocuments(c.home)
+			if err != nil {
+				return err
+			}
+			folder, kind := "members", protocol.RecordType
+			if public {
+				folder, kind = "profiles", protocol.ProfileType
+			}
+			var newest protocol.Document
+			var version uint64
+			err = documents.Load(func(in, _ string, v uint64, payload, signatures []byte) error {
+				if in != folder || v < version {
+					return nil
+				}
+				r, err := protocol.ParseRecord(payload)
+				if err != nil || r.Member != id.record.Member {
+					return nil
+				}
+				sigs, err := protocol.DecodeSignatures(signatures)
+				newest, version = protocol.Document{Type: kind, Payload: payload, Signatures: sigs}, v
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			out, err := protocol.EncodeEnvelope(newest)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", out)
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&public, "public", false, "the public profile instead of the member record")
+	return cmd
+}
+
+// importFiles hands files to the node: .yaml with .sigs beside it, .sigs alone,
+// or a .json envelope; "-" is standard input.
+func (c *cli) importFiles(cmd *cobra.Command, files []string) error {
+	var out []node.Imported
+	var failed error
+	for _, file := range files {
+		payload, signatures, err := readDocument(cmd.InOrStdin(), file)
+		var done node.Imported
+		if err == nil {
+			done, err = c.client().Import(cmd.Context(), payload, signatures)
+		}
+		if err != nil {
+			err = protocol.E(protocol.KindOf(err), file, err, protocol.HintOf(err))
+			if len(files) == 1 || protocol.KindOf(err) == protocol.Unreachable {
+				return err
+			}
+			report(cmd.ErrOrStderr(), err)
+			failed = err
+			continue
+		}
+		out = append(out, done)
+		if !c.json {
+			fmt.Fprintf(cmd.OutOrStdout(), "%s %s, version %d: %s: %s\n", done.Kind, done.Name, done.Version, done.State, clean(done.Text))
+		}
+	}
+	if c.json {
+		if err := printJSON(cmd.OutOrStdout(), out); err != nil {
+			return err
+		}
+	}
+	return failed
+}
+
+func readDocument(in io.Reader, file string) (payload, signatures []byte, err error) {
+	if file == "-" {
+		payload, err = io.ReadAll(io.LimitReader(in, 4<<20))
+		return payload, nil, err
+	}
+	if payload, err = os.ReadFile(file); err != nil {
+		return nil, nil, protocol.E(protocol.NotFound, "", err, "")
+	}
+	base, isSignatures := strings.CutSuffix(file, ".sigs")
+	if isSignatures {
+		document, err := os.ReadFile(base + ".yaml")
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, payload, nil
+		}
+		return document, payload, err
+	}
+	beside, err := os.ReadFile(strings.TrimSuffix(file, filepath.Ext(file)) + ".sigs")
+	if errors.Is(err, fs.ErrNotExist) {
+		return payload, nil, nil
+	}
+	return payload, beside, err
+}
+
+func (c *cli) agreementsCommand() *cobra.Command {
+	list := func(cmd *cobra.Command, _ []string) error {
+		agreements, err := c.client().Agreements(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if c.json {
+			return printJSON(cmd.OutOrStdout(), agreements)
+		}
+		t := table(cmd.OutOrStdout())
+		fmt.Fprintln(t, "AGREEMENT\tVERSION\tID\tVISIBILITY\tSTATE\tUNTIL\tPARTIES\tTOPICS")
+		for _, a := range agreements {
+			fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", a.Name, a.Version, a.ID[:12], a.Visibility, a.State, a.Until.Format("2006-01-02"), parties(a), strings.Join(a.Topics, " "))
+		}
+		return t.Flush()
+	}
+	cmd := &cobra.Command{Use: "agreements", Short: "Write, sign, exchange and read agreements", Args: cobra.NoArgs, RunE: list}
+	cmd.AddCommand(
+		&cobra.Command{Use: "list", Short: "List the agreements that are here", Args: cobra.NoArgs, RunE: list},
+		c.agreementsNew(), c.agreementsSign(), c.agreementsShow(), c.agreementsInvite(),
+		&cobra.Command{
+			Use: "import FILE…", Short: "Take agreements and signatures: .yaml with .sigs beside it, .sigs, or .json", Args: cobra.MinimumNArgs(1),
+			RunE: func(cmd *cobra.Command, args []string) error { return c.importFiles(cmd, args) },
+		},
+		&cobra.Command{
+			Use: "join TICKET", Short: "Follow a public agreement by its ticket (- reads it from standard input)", Args: cobra.ExactArgs(1),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				ticket := args[0]
+				if ticket == "-" {
+					text, err := io.ReadAll(io.LimitReader(cmd.InOrStdin(), 64<<10))
+					if err != nil {
+						return err
+					}
+					ticket = strings.TrimSpace(string(text))
+				}
+				done, err := c.client().Join(cmd.Context(), ticket)
+				if err != nil {
+					return err
+				}
+				if c.json {
+					return printJSON(cmd.OutOrStdout(), done)
+				}
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s, version %d: %s\n", done.Name, done.Version, clean(done.Text))
+				return err
+			},
+		},
+	)
+	return cmd
+}
+
+// parties lists the parties of an agreement; * marks who has signed.
+func parties(a node.AgreementInfo) string {
+	var out []string
+	for _, p := range a.Parties {
+		name := p.Handle
+		if p.Signed {
+			name += "*"
+		}
+		out = append(out, name)
+	}
+	return strings.Join(out, " ")
+}
+
+func (c *cli) agreementsShow() *cobra.Command {
+	return &cobra.Command{
+		Use: "show NAME", Short: "Show an agreement as it was signed, and who has signed it", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			a, err := c.client().Agreement(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if c.json {
+				return printJSON(cmd.OutOrStdout(), a)
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s, version %d, %s, %s; parties: %s (* signed)\nid %s\n\n", a.Name, a.Version, a.Visibility, a.State, parties(a), a.ID)
+			_, err = io.WriteString(cmd.OutOrStdout(), a.Document)
+			return err
+		},
+	}
+}
+
+func (c *cli) agreementsInvite() *cobra.Command {
+	var valid time.Duration
+	cmd := &cobra.Command{
+		Use: "invite NAME", Short: "Make a ticket by which anyone can follow a public agreement", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ticket, err := c.client().Invite(cmd.Context(), args[0], valid)
+			if err != nil {
+				return err
+			}
+			if c.json {
+				return printJSON(cmd.OutOrStdout(), map[string]string{"ticket": ticket})
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), ticket)
+			return err
+		},
+	}
+	cmd.Flags().DurationVar(&valid, "valid", 0, "how long it is good (default: a year)")
+	return cmd
+}
+
+func (c *cli) agreementsNew() *cobra.Command {
+	var template, out string
+	var records, kinds []string
+	cmd := &cobra.Command{
+		Use: "new NAME --party FILE --party FILE…", Short: "Write an agreement from a template with comments", Args: cobra.ExactArgs(1),
+		Long: `Writes version 1 of an agreement as NAME.v1.yaml, to be read, edited and signed.
+The parties come from their member records (.yaml files). Templates: alliance
+(private, several parties), exchange (private, two parties), feed (public).
+Say what kind of organisation a party is with --kind HANDLE=KIND.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			parties, err := partiesOf(records, kinds)
+			if err != nil {
+				return err
+			}
+			now := time.Now().UTC().Truncate(24 * time.Hour)
+			var secret [32]byte
+			fillRandom(secret[:])
+			text, err := protocol.RenderTemplate(template, protocol.TemplateValues{
+				Name: args[0], Parties: parties, From: now, Until: now.AddDate(1, 0, 0), Secret: secret,
+			})
+			if err != nil {
+				return err
+			}
+			if out == "-" {
+				_, err := cmd.OutOrStdout().Write(text)
+				return err
+			}
+			if out == "" {
+				out, _ = protocol.FileNames(args[0], 1)
+			}
+			f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+			if err != nil {
+				return protocol.E(protocol.Conflict, "agreements new", err, "name another file with -o")
+			}
+			if _, err := f.Write(text); err != nil {
+				return errors.Join(err, f.Close())
+			}
+			if err := f.Close(); err != nil {
+				return err
+			}
+			if c.json {
+				return printJSON(cmd.OutOrStdout(), map[string]string{"file": out})
+			}
+			_, err = fmt.Fprintf(cmd.ErrOrStderr(), "Wrote %s. Read and edit it, then: entente agreements sign %s\n", out, out)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&template, "template", "alliance", "alliance, exchange or feed")
+	cmd.Flags().StringArrayVar(&records, "party", nil, "member record of a party (.yaml); repeat for each")
+	cmd.Flags().StringArrayVar(&kinds, "kind", nil, "HANDLE=KIND, what kind of organisation a party is")
+	cmd.Flags().StringVarP(&out, "output", "o", "", "file to write (- for standard output)")
+	_ = cmd.RegisterFlagCompletionFunc("template", cobra.FixedCompletions([]string{"alliance", "exchange", "feed"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// partiesOf reads parties from member records; a kind defaults to company.
+func partiesOf(files, kinds []string) ([]protocol.Party, error) {
+	const op = "agreements new"
+	kindOf := map[string]string{}
+	for _, k := range kinds {
+		handle, kind, ok := strings.Cut(k, "=")
+		if !ok || !slices.Contains(protocol.PartyKinds(), kind) {
+			return nil, protocol.E(protocol.Invalid, op, fmt.Errorf("--kind %s should be HANDLE=KIND", k), "the kinds are "+strings.Join(protocol.PartyKinds(), ", "))
+		}
+		kindOf[handle] = kind
+	}
+	var out []protocol.Party
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, protocol.E(protocol.NotFound, op, err, "")
+		}
+		if len(text) > 0 && text[0] == '{' {
+			d, err := protocol.DecodeEnvelope(text)
+			if err != nil {
+				return nil, protocol.E(protocol.Invalid, op+" "+file, err, "")
+			}
+			text = d.Payload
+		}
+		r, err := protocol.ParseRecord(text)
+		if err != nil {
+			return nil, protocol.E(protocol.Invalid, op+" "+file, err, "")
+		}
+		kind := kindOf[r.Handle]
+		if kind == "" {
+			kind = "company"
+		}
+		delete(kindOf, r.Handle)
+		out = append(out, protocol.Party{Handle: r.Handle, Name: r.Name, ID: r.Member, Root: r.Root, Kind: kind})
+	}
+	for handle := range kindOf {
+		return nil, protocol.Errorf(protocol.Invalid, op, "--kind names %s, who is not among the parties", handle)
+	}
+	return out, nil
+}
+
+func (c *cli) agreementsSign() *cobra.Command {
+	var keyPath string
+	cmd := &cobra.Command{
+		Use: "sign FILE", Short: "Sign an agreement with this member's root key", Args: cobra.ExactArgs(1),
+		Long: `Signs the very bytes of FILE with the root key and adds the signature to the file
+beside it, NAME.vN.sigs. Send both to the other parties; they sign theirs and
+send their .sigs back, which agreements import takes.`,
+		RunE: func(cmd *cobra.Command, args []string) error { return c.sign(cmd, args[0], keyPath) },
+	}
+	cmd.Flags().StringVar(&keyPath, "key", "", "file of the root key (default HOME/keys/root.key)")
+	return cmd
+}
+
+func (c *cli) sign(cmd *cobra.Command, file, keyPath string) error {
+	const op = "agreements sign"
+	if keyPath == "" {
+		keyPath = filepath.Join(c.home, "keys", keyFiles()[protocol.RootKey])
+	}
+	text, err := os.ReadFile(keyPath)
+	if err != nil {
+		return protocol.E(protocol.NotFound, op, err, "name the file of the root key with --key, or make a member: entente init")
+	}
+	key, err := protocol.ParseSecretKey(protocol.RootKey, string(text))
+	if err != nil {
+		return protocol.E(protocol.Invalid, op+" "+keyPath, err, "")
+	}
+	payload, signatures, err := readDocument(cmd.InOrStdin(), file)
+	if err != nil {
+		return err
+	}
+	a, err := protocol.ParseAgreement(payload)
+	if err != nil {
+		return protocol.E(protocol.Invalid, op+" "+file, err, "mend the file; nothing was signed")
+	}
+	at := slices.IndexFunc(a.Parties, func(p protocol.Party) bool { return p.Root == protocol.PublicOf(key) })
+	if at < 0 {
+		return protocol.E(protocol.Refused, op, fmt.Errorf("no party of %s has this root key", a.Name), "use the key of a party, or add the member to the parties first")
+	}
+	have, err := protocol.DecodeSignatures(signatures)
+	if err != nil {
+		return err
+	}
+	merged := protocol.MergeSignatures(have, []protocol.Signature{protocol.SignDocument(protocol.AgreementType, payload, a.Parties[at].ID, key)})
+	beside := strings.TrimSuffix(file, filepath.Ext(file)) + ".sigs"
+	if err := store.WriteFileAtomic(beside, protocol.EncodeSignatures(merged), 0o600); err != nil {
+		return err
+	}
+	if c.json {
+		return printJSON(cmd.OutOrStdout(), map[string]any{"signatures": beside, "signed_by": a.Parties[at].Handle, "count": len(merged), "hash": a.Hash.String()})
+	}
+	_, err = fmt.Fprintf(cmd.ErrOrStderr(), "Signed version %d of %s as %s (sha256 %s).\n%d of %d parties have signed, in %s.\nNext: send %s and %s to the others; import what they send back: entente agreements import FILE\n",
+		a.Version, a.Name, a.Parties[at].Handle, a.Hash, len(merged), len(a.Parties), beside, file, beside)
+	return err
+}
