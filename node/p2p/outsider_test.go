@@ -319,6 +319,14 @@ func TestRemovedPartyIsCut(t *testing.T) {
 		if a.host.net.Network().Connectedness(id) == network.Connected {
 			t.Error("c got a connection again")
 		}
+		if _, tries := a.seen(protocol.PeerRefused); tries > 40 {
+			t.Errorf("c was refused %d times in five minutes; it must come less and less often", tries)
+		}
+		for _, s := range c.host.Peers() {
+			if s.Name == "a" && s.LastError == "" {
+				t.Error("c does not say that a cuts its connections")
+			}
+		}
 	})
 }
 

@@ -80,8 +80,10 @@ func (t *peerTable) disconnect(id peer.ID, keep bool) bool {
 		return false
 	}
 	was := s.connected
-	s.connected, s.address, s.since = false, "", time.Now()
-	s.next = time.Now().Add(patience())
+	if was {
+		s.connected, s.address, s.since = false, "", time.Now()
+		s.next = time.Now().Add(patience())
+	}
 	if !keep {
 		delete(t.byID, id)
 	}
@@ -126,20 +128,28 @@ func (t *peerTable) failed(id peer.ID, err error) {
 	defer t.mu.Unlock()
 	s := t.get(id)
 	s.dialing = false
-	s.failures++
 	s.lastError = shortError(err)
-	backoff := min(firstBackoff<<min(s.failures-1, 10), lastBackoff)
-	s.next = time.Now().Add(jitter(backoff))
+	s.backOff()
 }
 
-// dialled notes a dial that did not fail. That the peer is connected is noted
-// when it is identified; should that not come, the next dial is not at once.
+// dialled notes a dial that did not fail. A host that does not admit this node
+// cuts the connection only after the handshake, so until the peer is identified
+// the dial counts as one that failed.
 func (t *peerTable) dialled(id peer.ID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.get(id)
 	s.dialing = false
-	s.next = time.Now().Add(firstBackoff)
+	if !s.connected {
+		s.lastError = "the connection was made and cut: the peer may not know this node yet"
+		s.backOff()
+	}
+}
+
+// backOff sets the next dial. The caller holds the table's mutex.
+func (s *peerState) backOff() {
+	s.failures++
+	s.next = time.Now().Add(jitter(min(firstBackoff<<min(s.failures-1, 10), lastBackoff)))
 }
 
 // shortError keeps one line of what may be a long list of addresses tried.

@@ -233,9 +233,7 @@ func TestUpdateRefusesContradictions(t *testing.T) {
 	if err := h.Update(nil); err == nil {
 		t.Error("a closed host was updated")
 	}
-	if err := h.Run(context.Background()); err == nil {
-		t.Log("a closed host ran and ended at once")
-	}
+	_ = h.Run(context.Background()) // a closed host: it must return at once
 }
 
 // Closing while an update and sessions are under way neither hangs nor leaks.
