@@ -39,12 +39,12 @@ func (r *agreementReader) read() {
 	r.readChain()
 	r.readVisibility()
 	if n := s.get("dates", true); n != nil {
-		dates := s.group(n, "the dates", "from", "until")
+		dates := s.group(n, `"dates"`, "from", "until")
 		a.From, a.Until = one(dates, "from", true, moment), one(dates, "until", true, moment)
 		checkSpan(dates, "until", a.From, a.Until, 0, "the agreement")
 	}
 	if n := s.get("legal-basis", true); n != nil {
-		basis := s.group(n, "the legal basis", "text", "until")
+		basis := s.group(n, `"legal-basis"`, "text", "until")
 		a.LegalBasis = LegalBasis{Text: one(basis, "text", true, prose), Until: one(basis, "until", false, moment)}
 		if !a.LegalBasis.Until.IsZero() {
 			checkSpan(basis, "until", a.From, a.LegalBasis.Until, 0, "the legal basis")

@@ -262,7 +262,7 @@ func prose(s string) (string, error) {
 // characters may stand in it that nobody can take for others.
 func handle(s string) (string, error) {
 	if !ValidTopic(s) || s[0] == '-' || s[len(s)-1] == '-' {
-		return "", fmt.Errorf("%.80q is no short name: 1 to %d of a-z, 0-9 and hyphens, none at its ends", s, MaxTopicName)
+		return "", fmt.Errorf("%+.80q is no short name: 1 to %d of a-z, 0-9 and hyphens, none at its ends", s, MaxTopicName)
 	}
 	return s, nil
 }

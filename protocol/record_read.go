@@ -35,13 +35,13 @@ func (r *Record) read(s section) {
 	r.Version = one(s, "version", true, wholeNumber(1, maxInteger))
 	r.readChain(s)
 	if n := s.get("valid", true); n != nil {
-		life := s.group(n, "the validity", "from", "until")
+		life := s.group(n, `"valid"`, "from", "until")
 		r.From, r.Until = one(life, "from", true, moment), one(life, "until", true, moment)
 		checkSpan(life, "until", r.From, r.Until, maxRecordLife, "a record")
 	}
 	r.Root = one(s, "root", true, ParsePublicKey)
 	if n := s.get("operations", true); n != nil {
-		o := s.group(n, "the operations key", "key", "from", "until")
+		o := s.group(n, `"operations"`, "key", "from", "until")
 		r.Operations = OperationsKey{Key: one(o, "key", true, ParsePublicKey), From: one(o, "from", true, moment), Until: one(o, "until", true, moment)}
 		checkSpan(o, "until", r.Operations.From, r.Operations.Until, maxOperationsLife, "an operations key")
 	}
