@@ -59,7 +59,22 @@ func Located(err error, file string) error {
 func newFault(line int, source string, offset int, format string, args ...any) *FaultError {
 	offset = min(offset, len(source))
 	return &FaultError{Line: line, Column: utf8.RuneCountInString(source[:offset]) + 1,
-		Text: fmt.Sprintf(format, args...), Source: printable(source)}
+		Text: fmt.Sprintf(format, args...), Source: masked(printable(source))}
+}
+
+// masked hides the secret of a private agreement, since errors go to logs.
+func masked(line string) string {
+	value, secret := strings.CutPrefix(strings.TrimLeft(line, " "), "secret:")
+	if !secret {
+		return line
+	}
+	hide := func(r rune) rune {
+		if strings.ContainsRune(" '\"", r) {
+			return r
+		}
+		return '*'
+	}
+	return strings.TrimSuffix(line, value) + strings.Map(hide, value)
 }
 
 // printable replaces what must not reach a terminal; every character stays one.
