@@ -58,3 +58,12 @@ func (n *Node) parallelEach(count int, f func(i int)) {
 	}
 	wg.Wait()
 }
+
+// workers calls f once from each of the node's workers and waits for all.
+func (n *Node) workers(f func()) {
+	var wg sync.WaitGroup
+	for range n.cfg.Workers {
+		wg.Go(f)
+	}
+	wg.Wait()
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"time"
 
@@ -25,7 +26,8 @@ type PublishRequest struct {
 // candidate is one object on its way out.
 type candidate struct {
 	item     stix.Item
-	object   *stix.Object
+	id, kind string
+	object   *stix.Object // nil once its fate is settled, or when it is no valid STIX
 	subject  policy.Subject
 	verdict  policy.Verdict
 	missing  []string
@@ -40,8 +42,12 @@ type publication struct {
 	topic      string
 	request    PublishRequest
 	now        time.Time
-	candidates []*candidate
-	batch      map[string]*candidate // by id, the last of each
+	candidates []*candidate            // all that were read
+	waiting    []*candidate            // whose fate is open: this chunk's, and those held for a reference
+	batch      map[string]*candidate   // of waiting, by id, the last of each
+	marks      map[string]*stix.Object // marking definitions of the input
+	sentIDs    map[string]bool         // published by this publication already
+	log        *ownLog
 	receipt    Receipt
 	reasons    map[reasonKey]int // index into receipt.Reasons
 }
@@ -67,25 +73,20 @@ func (n *Node) Publish(ctx context.Context, r PublishRequest) (Receipt, error) {
 	}
 	p := &publication{
 		node: n, world: w, governing: g, topic: topic, request: r, now: n.now(),
-		batch: map[string]*candidate{}, reasons: map[reasonKey]int{},
+		batch: map[string]*candidate{}, marks: map[string]*stix.Object{}, sentIDs: map[string]bool{}, reasons: map[reasonKey]int{},
 		receipt: Receipt{DryRun: r.DryRun, Agreement: g.doc.Name, Topic: topic, Reasons: []ReasonCount{}, Readers: []string{}},
 	}
 	if err := g.mayPublish(n.cfg.Member, topic); err != nil {
 		return p.receipt, err
 	}
-	broken := p.collect(ctx)
-	if broken != nil && (r.Strict || len(p.candidates) == 0 || errors.Is(broken, context.Canceled)) {
-		return p.receipt, broken
+	broken, err := p.run(ctx)
+	if err != nil {
+		return p.finish(), err
 	}
-	p.decide()
-	p.close()
 	if err := p.tally(); err != nil {
-		return p.receipt, err
+		return p.finish(), err
 	}
 	if !r.DryRun {
-		if err := p.send(ctx); err != nil {
-			return p.finish(), err
-		}
 		if err := p.record(ctx); err != nil {
 			return p.finish(), err
 		}
@@ -93,46 +94,97 @@ func (n *Node) Publish(ctx context.Context, r PublishRequest) (Receipt, error) {
 	return p.finish(), broken
 }
 
-// collect reads and parses the whole input, in order. A broken input keeps what
-// came before the break, and the break is returned.
-func (p *publication) collect(ctx context.Context) error {
+// run takes the input in chunks: read, decide, close over references, send. An
+// object whose references have not all come waits for the next chunk, and is
+// withheld when there is none. broken is where the input broke off, if it did:
+// what came before it was published nonetheless.
+func (p *publication) run(ctx context.Context) (broken, err error) {
+	size := publishChunk
+	if p.request.Strict {
+		size = math.MaxInt // nothing may go before everything is known to be good
+	}
+	for ended := false; !ended; {
+		ended, broken = p.collect(ctx, size)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if broken != nil && (p.request.Strict || len(p.candidates) == 0) {
+			return nil, broken
+		}
+		p.decide()
+		going := p.close(ended)
+		if p.request.DryRun || (p.request.Strict && p.refusals() > 0) {
+			for _, c := range going {
+				p.settle(c)
+			}
+			continue
+		}
+		if err := p.send(ctx, going); err != nil {
+			return nil, err
+		}
+	}
+	return broken, nil
+}
+
+// publishChunk is how many objects are decided on at once: enough for packing
+// and appending to keep all cores busy, few enough to bound memory.
+const publishChunk = 8192
+
+// settle marks a candidate's fate as final and lets go of its bytes.
+func (p *publication) settle(c *candidate) {
+	p.sentIDs[c.id] = true
+	c.object, c.item.Raw = nil, nil
+}
+
+func (p *publication) refusals() int {
+	n := 0
+	for _, c := range p.candidates {
+		if c.verdict.Outcome == policy.Refuse && !c.repeated && (c.object == nil || c.verdict.Text != "") {
+			n++
+		}
+	}
+	return n
+}
+
+// collect reads and parses up to size objects, in order. It reports whether the
+// input has ended, and why when it broke off.
+func (p *publication) collect(ctx context.Context, size int) (ended bool, broken error) {
 	var held int64
 	chunk := make([]stix.Item, 0, 512)
 	flush := func() {
 		p.parse(chunk)
 		chunk = chunk[:0]
+		p.receipt.Read = len(p.candidates)
 		p.progress("objects read", int64(len(p.candidates)), 0)
 	}
-	for {
+	defer flush()
+	for read := 0; read < size; read++ {
 		if err := ctx.Err(); err != nil {
-			return err
+			return true, err
 		}
 		item, err := p.request.Items()
 		var bad *stix.ItemError
 		switch {
 		case err == nil:
 		case errors.Is(err, io.EOF):
-			flush()
-			p.receipt.Read = len(p.candidates)
-			return nil
+			return true, nil
 		case errors.As(err, &bad):
 			flush()
 			p.refuseItem(bad.Item, bad.Err)
 			continue
 		default:
-			flush()
-			p.receipt.Read = len(p.candidates)
-			return err
+			return true, err
 		}
 		if held += int64(len(item.Raw)); held > p.node.cfg.Input {
-			return protocol.E(protocol.Limit, "publish",
-				fmt.Errorf("the input holds more than %d MiB of objects", p.node.cfg.Input>>20),
+			return true, protocol.E(protocol.Limit, "publish",
+				fmt.Errorf("the input holds more than %d MiB of objects that must be decided on together", p.node.cfg.Input>>20),
 				"split the file and publish it in parts, referenced objects first")
 		}
 		if chunk = append(chunk, item); len(chunk) == cap(chunk) {
 			flush()
 		}
 	}
+	return false, nil
 }
 
 func (p *publication) parse(items []stix.Item) {
@@ -146,8 +198,8 @@ func (p *publication) parse(items []stix.Item) {
 			p.refuseItem(item, failures[i])
 			continue
 		}
-		c := &candidate{item: item, object: objects[i]}
-		p.candidates = append(p.candidates, c)
+		c := &candidate{item: item, object: objects[i], id: objects[i].ID, kind: objects[i].Type}
+		p.candidates, p.waiting = append(p.candidates, c), append(p.waiting, c)
 	}
 }
 
@@ -159,38 +211,48 @@ func (p *publication) refuseItem(item stix.Item, err error) {
 	}})
 }
 
-// decide asks policy for every object by itself, references aside.
+// decide asks policy for every new object by itself, references aside.
 func (p *publication) decide() {
-	for _, c := range p.candidates {
-		if c.object == nil {
-			continue
+	var fresh []*candidate
+	for _, c := range p.waiting {
+		if c.verdict.Text != "" || c.repeated {
+			continue // waiting for a reference since an earlier chunk
 		}
-		if earlier := p.batch[c.object.ID]; earlier != nil && earlier.object.Modified.Equal(c.object.Modified) {
+		if earlier := p.batch[c.id]; earlier != nil && earlier.object.Modified.Equal(c.object.Modified) {
 			p.decideAgain(earlier, c)
 			continue
 		}
-		p.batch[c.object.ID] = c
+		p.batch[c.id] = c
+		if c.kind == "marking-definition" {
+			p.marks[c.id] = c.object
+		}
+		fresh = append(fresh, c)
 	}
 	definition := func(id string) *stix.Object {
-		if c := p.batch[id]; c != nil {
-			return c.object
+		if o := p.marks[id]; o != nil {
+			return o
 		}
 		return p.node.marks.get(p.node, id)
 	}
-	for _, c := range p.candidates {
-		if c.object == nil || c.verdict.Text != "" || c.repeated {
-			continue
-		}
-		c.object.Level = stix.LevelOf(c.object, definition)
-		c.subject = policy.SubjectOf(c.object)
-		c.verdict = p.world.engine.Outbound(p.governing.doc.ID, p.topic, p.node.cfg.Member, c.subject, p.now)
-		if c.verdict.Outcome == policy.Allow {
-			if d, ok := p.world.ownership(p.governing, p.node.cfg.Member, c.object); !ok {
-				c.verdict = policy.Verdict{Decision: d}
-			}
+	for _, c := range fresh {
+		p.decideOne(c, definition)
+	}
+	p.decideHeld(fresh)
+}
+
+func (p *publication) decideOne(c *candidate, definition func(string) *stix.Object) {
+	if stix.IsForgedMarking(c.object) {
+		c.verdict = policy.Verdict{Decision: policy.Decision{Outcome: policy.Refuse, Layer: policy.Form, Text: textForged}}
+		return
+	}
+	c.object.Level = stix.LevelOf(c.object, definition)
+	c.subject = policy.SubjectOf(c.object)
+	c.verdict = p.world.engine.Outbound(p.governing.doc.ID, p.topic, p.node.cfg.Member, c.subject, p.now)
+	if c.verdict.Outcome == policy.Allow {
+		if d, ok := p.world.ownership(p.governing, p.node.cfg.Member, c.object); !ok {
+			c.verdict = policy.Verdict{Decision: d}
 		}
 	}
-	p.decideHeld()
 }
 
 // decideAgain settles an object that the input holds twice.
@@ -204,12 +266,12 @@ func (p *publication) decideAgain(earlier, c *candidate) {
 }
 
 // decideHeld settles objects of which this node holds a version already.
-func (p *publication) decideHeld() {
-	ids := make([]string, 0, len(p.candidates))
-	at := make([]*candidate, 0, len(p.candidates))
-	for _, c := range p.candidates {
-		if c.object != nil && !c.repeated && c.verdict.Outcome == policy.Allow {
-			ids, at = append(ids, c.object.ID), append(at, c)
+func (p *publication) decideHeld(fresh []*candidate) {
+	ids := make([]string, 0, len(fresh))
+	at := make([]*candidate, 0, len(fresh))
+	for _, c := range fresh {
+		if c.verdict.Outcome == policy.Allow {
+			ids, at = append(ids, c.id), append(at, c)
 		}
 	}
 	has, err := p.node.cfg.Store.Has(ids)
@@ -245,42 +307,52 @@ func (p *publication) decideHeld() {
 	}
 }
 
-// close withholds every object that refers to something a reader of the topic
-// may not have, or that nobody can find.
-func (p *publication) close() {
-	items := make([]policy.ClosureItem, 0, len(p.candidates))
-	at := make([]*candidate, 0, len(p.candidates))
-	for _, c := range p.candidates {
-		if c.object == nil {
-			continue
+// close finds which of the waiting objects may go: those that refer only to
+// what every reader of the topic has, or gets with them. The others wait on, and
+// at the end of the input are withheld, as is what nobody can find.
+func (p *publication) close(ended bool) (going []*candidate) {
+	items := make([]policy.ClosureItem, len(p.waiting))
+	for i, c := range p.waiting {
+		items[i] = policy.ClosureItem{
+			ID: c.id, Refs: p.world.references(c.object), Allowed: c.repeated || c.verdict.Outcome == policy.Allow,
 		}
-		items = append(items, policy.ClosureItem{
-			ID:      c.object.ID,
-			Refs:    p.world.references(c.object),
-			Allowed: c.repeated || c.verdict.Outcome == policy.Allow,
-		})
-		at = append(at, c)
 	}
 	known := map[string]bool{}
 	visible, missing := policy.Close(items, func(id string) bool {
 		ok, seen := known[id]
 		if !seen {
-			ok = p.readable(id)
+			ok = p.sentIDs[id] || p.readable(id)
 			known[id] = ok
 		}
 		return ok
 	})
-	for i, c := range at {
-		if !items[i].Allowed || visible[i] {
-			continue
+	var held []*candidate
+	for i, c := range p.waiting {
+		switch {
+		case !items[i].Allowed:
+			c.object, c.item.Raw = nil, nil
+		case visible[i] && c.repeated:
+			p.settle(c)
+		case visible[i]:
+			going = append(going, c)
+		case ended:
+			c.missing, c.repeated = missing[i], false
+			c.object, c.item.Raw = nil, nil
+			c.verdict = policy.Verdict{Decision: policy.Decision{
+				Outcome: policy.Withhold, Layer: policy.Governing,
+				Agreement: p.governing.doc.ID, Version: p.governing.doc.Version,
+				Text: "it refers to something that the readers of this topic do not have; publish that first, or together with it",
+			}}
+		default:
+			held = append(held, c)
 		}
-		c.missing, c.repeated = missing[i], false
-		c.verdict = policy.Verdict{Decision: policy.Decision{
-			Outcome: policy.Withhold, Layer: policy.Governing,
-			Agreement: p.governing.doc.ID, Version: p.governing.doc.Version,
-			Text: "it refers to something that the readers of this topic do not have; publish that first, or together with it",
-		}}
 	}
+	p.waiting = held
+	clear(p.batch)
+	for _, c := range held {
+		p.batch[c.id] = c
+	}
+	return going
 }
 
 // readable reports whether every reader of the topic may have the object from
@@ -310,6 +382,7 @@ func (p *publication) readable(id string) bool {
 
 // tally counts outcomes for the receipt and, with Strict, stops on a bad one.
 func (p *publication) tally() error {
+	p.receipt.Published = 0
 	readers := map[protocol.MemberID]bool{}
 	for _, c := range p.candidates {
 		switch {
@@ -342,13 +415,13 @@ func (p *publication) tally() error {
 	return nil
 }
 
+const textForged = "the definition of a TLP marking is forged: it says something else than its id stands for"
+
 const reasonExamples = 10
 
 func (p *publication) reason(c *candidate) {
 	o := ObjectOutcome{Index: c.item.Index, Line: c.item.Line, Why: p.world.why(c.verdict.Decision), Missing: c.missing}
-	if c.object != nil {
-		o.ID, o.Type = c.object.ID, c.object.Type
-	}
+	o.ID, o.Type = c.id, c.kind
 	for _, no := range c.verdict.Denied {
 		o.Why.Readers = append(o.Why.Readers, p.world.readerNameIn(p.governing, no.Reader))
 	}
@@ -387,8 +460,8 @@ func (p *publication) record(ctx context.Context) error {
 			rows = append(rows, row)
 		}
 		row.Count++
-		if c.object != nil {
-			row.Objects = append(row.Objects, c.object.ID)
+		if c.id != "" {
+			row.Objects = append(row.Objects, c.id)
 		}
 	}
 	out := make([]protocol.AuditRow, len(rows))

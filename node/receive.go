@@ -262,7 +262,7 @@ func (n *Node) decideArrival(w *world, a *arrival, now time.Time) store.Arrival 
 	for i, o := range a.objects {
 		d := n.decideLeaf(w, g, h, o, a.faults[i], definition, now)
 		if o != nil {
-			in.Leaves = append(in.Leaves, store.Leaf{Position: i, ID: o.ID, Modified: o.Modified, Allowed: d.Outcome == policy.Allow})
+			in.Leaves = append(in.Leaves, store.Leaf{Position: i, ID: o.ID, Modified: o.Modified, Object: o, Allowed: d.Outcome == policy.Allow})
 		} else {
 			in.Leaves = append(in.Leaves, store.Leaf{Position: i})
 		}
@@ -295,6 +295,9 @@ func (n *Node) decideLeaf(w *world, g *governing, h protocol.Header, o *stix.Obj
 		return policy.Decision{Outcome: policy.Withhold, Layer: policy.Form, Text: "the object was erased or left out before it came here"}
 	case g == nil:
 		return policy.Decision{Outcome: policy.Refuse, Layer: policy.Governing, Text: "the agreement is not in force here"}
+	}
+	if stix.IsForgedMarking(o) {
+		return policy.Decision{Outcome: policy.Refuse, Layer: policy.Form, Text: textForged}
 	}
 	o.Level = stix.LevelOf(o, definition)
 	subject := policy.SubjectOf(o)
@@ -391,16 +394,22 @@ func (b *gapBuffer) next(log protocol.LogID, sequence uint64) *arrival {
 
 // definitions remembers marking definitions, which never change once made.
 type definitions struct {
-	mu    sync.Mutex
-	known map[string]*stix.Object
+	mu         sync.Mutex
+	known      map[string]*stix.Object
+	predefined map[string][]byte // of TLP: what they say is fixed, so none is ever asked for
 }
 
 const definitionsMost = 4096
 
-func (d *definitions) init() { d.known = map[string]*stix.Object{} }
+func (d *definitions) init() {
+	d.known, d.predefined = map[string]*stix.Object{}, stix.PredefinedMarkings()
+}
 
 // get returns the definition that is held and allowed here, or nil.
 func (d *definitions) get(n *Node, id string) *stix.Object {
+	if d.predefined[id] != nil {
+		return nil
+	}
 	d.mu.Lock()
 	o := d.known[id]
 	d.mu.Unlock()

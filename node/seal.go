@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"entente/policy"
 	"entente/protocol"
@@ -100,59 +102,81 @@ type sealed struct {
 
 // send batches what may go, packs batches in parallel, appends them in order
 // and hands them to the broadcaster.
-func (p *publication) send(ctx context.Context) error {
-	batches := p.batches()
+func (p *publication) send(ctx context.Context, going []*candidate) error {
+	batches := cutBatches(going)
 	if len(batches) == 0 {
 		return nil
 	}
-	log, err := p.node.ownLog(p.governing, p.topic)
-	if err != nil {
-		return err
-	}
-	published := 0
-	total := int64(p.receipt.Published)
-	p.receipt.Published = 0
-	window := max(2, 2*p.node.cfg.Workers)
-	for first := 0; first < len(batches); first += window {
-		group := batches[first:min(first+window, len(batches))]
-		p.node.parallel(len(group), func(i int) { p.pack(group[i]) })
-		results := make([]store.Entry, len(group))
-		var wg sync.WaitGroup
-		for i, b := range group {
-			if b.err != nil {
-				return b.err
-			}
-			// The first message of all carries the marking definitions, so it
-			// goes ahead alone; the others may share a group commit.
-			if first == 0 && i == 0 {
-				results[i], b.err = p.append(ctx, log, b)
-				continue
-			}
-			wg.Go(func() { results[i], b.err = p.append(ctx, log, b) })
+	first := p.log == nil
+	if first {
+		var err error
+		if p.log, err = p.node.ownLog(p.governing, p.topic); err != nil {
+			return err
 		}
-		wg.Wait()
-		for i, b := range group {
-			if b.err != nil {
-				return b.err
-			}
-			p.sent(ctx, results[i])
-			published += len(b.members)
-			p.receipt.Published = published
-		}
-		p.progress("objects published", int64(published), total)
 	}
-	return nil
+	results := make([]store.Entry, len(batches))
+	packed := make([]chan struct{}, len(batches))
+	for i := range packed {
+		packed[i] = make(chan struct{})
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		var next atomic.Int64
+		p.node.workers(func() {
+			for i := int(next.Add(1)) - 1; i < len(batches); i = int(next.Add(1)) - 1 {
+				p.pack(batches[i])
+				close(packed[i])
+			}
+		})
+	})
+	// Messages are submitted in order; several may share a group commit. The
+	// first of all carries the marking definitions, so it goes ahead alone.
+	appended := make([]chan struct{}, len(batches))
+	var failed error
+	for i, b := range batches {
+		<-packed[i]
+		if failed = b.err; failed != nil {
+			break
+		}
+		appended[i] = make(chan struct{})
+		go func() {
+			defer close(appended[i])
+			results[i], b.err = p.append(ctx, p.log, b)
+		}()
+		if wait := i - appendWindow; wait >= 0 || (first && i == 0) {
+			at := max(wait, 0)
+			<-appended[at]
+			if failed = batches[at].err; failed != nil {
+				break
+			}
+		}
+	}
+	wg.Wait()
+	for i, b := range batches {
+		if appended[i] == nil {
+			break
+		}
+		<-appended[i]
+		if b.err != nil {
+			failed = errors.Join(failed, b.err)
+			continue
+		}
+		p.sent(ctx, results[i])
+		p.receipt.Published += len(b.members)
+		for _, c := range b.members {
+			p.settle(c)
+		}
+	}
+	p.progress("objects published", int64(p.receipt.Published), 0)
+	return failed
 }
 
-// batches orders what may go (what is referred to before what refers) and cuts
-// it into messages.
-func (p *publication) batches() []*sealed {
-	var going []*candidate
-	for _, c := range p.candidates {
-		if !c.repeated && c.verdict.Outcome == policy.Allow {
-			going = append(going, c)
-		}
-	}
+// appendWindow is how many messages may be on their way into the store.
+const appendWindow = 8
+
+// cutBatches orders what may go (what is referred to before what refers) and
+// cuts it into messages.
+func cutBatches(going []*candidate) []*sealed {
 	slices.SortStableFunc(going, func(a, b *candidate) int { return cmp.Compare(rank(a.object), rank(b.object)) })
 	var out []*sealed
 	var current *sealed
@@ -203,7 +227,7 @@ func (p *publication) append(ctx context.Context, log *ownLog, b *sealed) (store
 		Log: &log.ID, Party: n.cfg.Member, Count: len(b.members), Bytes: int64(b.body.Size()),
 	}}
 	for i, c := range b.members {
-		leaves[i] = store.Leaf{Position: i, ID: c.object.ID, Modified: c.object.Modified, Allowed: true}
+		leaves[i] = store.Leaf{Position: i, ID: c.object.ID, Modified: c.object.Modified, Object: c.object, Allowed: true}
 		top = max(top, c.verdict.Marking)
 		at, ok := groups[c.verdict.Decision]
 		if !ok {

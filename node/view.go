@@ -385,7 +385,19 @@ func (n *Node) Lookup(_ context.Context, values []string) ([]LookupAnswer, error
 	return out, nil
 }
 
+// hit answers one hit, or not where the reader may not have the object. An
+// object that is plain is decided from what the index keeps of it; others are
+// read, with everything that they refer to.
 func (r *reading) hit(h store.Hit) (LookupHit, bool, error) {
+	b := h.Brief
+	if b.Plain && (b.CreatedBy == "" || r.world.identities[b.CreatedBy] != protocol.MemberID{}) {
+		d := r.world.engine.Read(r.reader, b.Log.Agreement, b.Log.Lane.Topic, b.Log.Author.Member,
+			policy.Subject{Type: b.Type, Marking: b.Marking}, r.now)
+		if d.Outcome != policy.Allow {
+			return LookupHit{}, false, nil
+		}
+		return r.lookupHit(h, d.Marking), true, nil
+	}
 	v, err := r.node.cfg.Store.At(h.Added)
 	if err != nil {
 		return LookupHit{}, false, err
@@ -397,12 +409,16 @@ func (r *reading) hit(h store.Hit) (LookupHit, bool, error) {
 	if ok, err := r.complete(s); err != nil || !ok {
 		return LookupHit{}, false, err
 	}
+	return r.lookupHit(h, s.decision.Marking), true, nil
+}
+
+func (r *reading) lookupHit(h store.Hit, marking protocol.Marking) LookupHit {
 	r.allowed++
+	b := h.Brief
 	return LookupHit{
-		ID: s.object.ID, Type: s.object.Type, Name: s.object.Name, Match: h.Key.Value, Marking: s.decision.Marking.String(),
-		Modified: s.object.Modified, Revoked: s.object.Revoked,
-		Agreement: r.world.agreementName(v.Log.Agreement), Topic: v.Log.Lane.String(), Author: r.world.authorName(v.Log.Author),
-	}, true, nil
+		ID: b.ID, Type: b.Type, Name: b.Name, Match: h.Key.Value, Marking: marking.String(), Modified: b.Modified, Revoked: b.Revoked,
+		Agreement: r.world.agreementName(b.Log.Agreement), Topic: b.Log.Lane.String(), Author: r.world.authorName(b.Log.Author),
+	}
 }
 
 // sameContent compares two objects by content identity (RFC 8785), bytes first.

@@ -31,6 +31,8 @@ type backend interface {
 	// at or after from (at or before it, in reverse), until yield returns false.
 	// It sees one snapshot.
 	scan(prefix, from []byte, reverse bool, yield func(key, value []byte) bool) error
+	// exist reports which prefixes some key begins with.
+	exist(prefixes [][]byte) ([]bool, error)
 	// size is the number of bytes on disk.
 	size() int64
 	close() error
@@ -123,6 +125,27 @@ func (d *disk) scan(prefix, from []byte, reverse bool, yield func(key, value []b
 	})
 }
 
+func (d *disk) exist(prefixes [][]byte) ([]bool, error) {
+	out := make([]bool, len(prefixes))
+	order := make([]int, len(prefixes))
+	for i := range order {
+		order[i] = i
+	}
+	// In the order of the keys, one iterator finds its way with short steps.
+	slices.SortFunc(order, func(a, b int) int { return bytes.Compare(prefixes[a], prefixes[b]) })
+	return out, d.db.View(func(txn *badger.Txn) error {
+		o := badger.DefaultIteratorOptions
+		o.PrefetchValues = false
+		it := txn.NewIterator(o)
+		defer it.Close()
+		for _, i := range order {
+			it.Seek(prefixes[i])
+			out[i] = it.ValidForPrefix(prefixes[i])
+		}
+		return nil
+	})
+}
+
 func (d *disk) size() int64 {
 	lsm, values := d.db.Size()
 	return lsm + values
@@ -204,6 +227,20 @@ func (m *memory) scan(prefix, from []byte, reverse bool, yield func(key, value [
 		}
 	}
 	return nil
+}
+
+func (m *memory) exist(prefixes [][]byte) ([]bool, error) {
+	out := make([]bool, len(prefixes))
+	for i, prefix := range prefixes {
+		err := m.scan(prefix, nil, false, func(_, _ []byte) bool {
+			out[i] = true
+			return false
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 func (m *memory) size() int64  { return 0 }

@@ -23,7 +23,7 @@ type group struct {
 	bytes   int
 	count   counters
 	heads   map[protocol.LogID]*logState // as they will be; copies
-	fresh   []protocol.LogID             // logs that begin in this group
+	fed     []fed                        // messages that the value index need not read again
 }
 
 func (g *group) set(key, value []byte) {
@@ -62,7 +62,6 @@ func (g *group) begin(id protocol.LogID, l *logState) error {
 	g.count.Logs++
 	l.number = g.count.Logs
 	g.heads[id] = l
-	g.fresh = append(g.fresh, id)
 	g.set(name, append(binary.BigEndian.AppendUint32(nil, l.number), 0))
 	return nil
 }
@@ -146,7 +145,7 @@ func (s *Store) apply(g *group, r *request) error {
 	err := r.apply(g)
 	if err != nil {
 		// Whatever it had begun to add is taken back.
-		g.changes, g.bytes, g.count, g.fresh = before.changes, before.bytes, before.count, before.fresh
+		g.changes, g.bytes, g.count, g.fed = before.changes, before.bytes, before.count, before.fed
 		for id := range g.heads {
 			if old, ok := heads[id]; ok {
 				*g.heads[id] = old
@@ -203,6 +202,7 @@ func (s *Store) publish(g *group) {
 		s.logs[id] = l
 		s.ids[l.number] = id
 	}
+	s.feed.push(g.fed)
 	close(s.watch)
 	s.watch = make(chan struct{})
 }

@@ -7,15 +7,18 @@ import (
 	"errors"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"entente/protocol"
 	"entente/protocol/stix"
 )
 
-// Hit is a version that bears an observable value.
+// Hit is a version that bears an observable value, with what is known of it
+// without reading it.
 type Hit struct {
 	Key   stix.Key
 	Added int64
+	Brief Brief
 }
 
 // maxHits bounds what one value may bring back.
@@ -56,12 +59,20 @@ func valuePrefix(k stix.Key) []byte { return stix.AppendKey([]byte{kindValue}, k
 // bearing adds the versions that bear exactly the key.
 func (s *Store) bearing(hits []Hit, key stix.Key) ([]Hit, error) {
 	prefix := valuePrefix(key)
-	err := s.db.scan(prefix, nil, false, func(k, _ []byte) bool {
+	var failed error
+	err := s.db.scan(prefix, nil, false, func(k, v []byte) bool {
 		if len(k) == len(prefix)+8 {
-			hits = append(hits, Hit{key, int64(lastNumber(k))})
+			h := Hit{Key: key, Added: int64(lastNumber(k))}
+			if h.Brief, failed = s.openBrief(v); failed != nil {
+				return false
+			}
+			hits = append(hits, h)
 		}
 		return len(hits) < maxHits
 	})
+	if failed != nil {
+		return hits, failed
+	}
 	return hits, err
 }
 
@@ -71,7 +82,7 @@ func (s *Store) within(hits []Hit, key stix.Key) ([]Hit, error) {
 	from := append([]byte{kindValue}, first...)
 	limit := append([]byte{kindValue}, last...)
 	var failed error
-	err := s.db.scan(from[:2], from, false, func(k, _ []byte) bool {
+	err := s.db.scan(from[:2], from, false, func(k, sealed []byte) bool {
 		if len(k) < 8 || bytes.Compare(k[:len(k)-8], limit) > 0 {
 			return false
 		}
@@ -81,7 +92,11 @@ func (s *Store) within(hits []Hit, key stix.Key) ([]Hit, error) {
 		}
 		for _, found := range v.Object.Keys() {
 			if found.Kind == stix.KeyIP && bytes.Equal(valuePrefix(found), k[:len(k)-8]) && key.Prefix.Contains(found.Prefix.Addr()) {
-				hits = append(hits, Hit{found, v.Added})
+				h := Hit{Key: found, Added: v.Added}
+				if h.Brief, failed = s.openBrief(sealed); failed != nil {
+					return false
+				}
+				hits = append(hits, h)
 			}
 		}
 		return len(hits) < maxHits
@@ -136,106 +151,196 @@ func (p *prefixSet) recover(db backend) error {
 }
 
 const (
-	indexKeys     = 8000 // entries of one batch
+	indexKeys     = 8000            // entries of one commit
+	indexMost     = 50000           // entries that wait: about 15 MB
+	indexLatest   = 3 * time.Second // that they wait while others write
 	indexMessages = 64
 )
 
 // Run builds the value index until ctx ends. It must be running for lookups by
 // value to catch up; everything else works without.
+//
+// Entries are made as messages come, while their objects are still at hand, and
+// written in sorted batches when nothing else has been written for a moment, or
+// when they have waited for three seconds.
 func (s *Store) Run(ctx context.Context) error {
-	watch := s.Watch()
+	const quiet = 20 * time.Millisecond
+	rest := time.NewTimer(quiet)
+	defer rest.Stop()
+	p := &indexing{}
 	for {
-		did, err := s.indexSome(ctx)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			if protocol.KindOf(err) != protocol.Full {
-				return err
-			}
-			// No room now: look again when something could be written.
+		watch := s.Watch()
+		more, err := s.prepare(ctx, p)
+		if err == nil && p.due() {
+			err = s.flush(ctx, p)
 		}
-		if did {
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil && protocol.KindOf(err) != protocol.Full {
+			return err // where there is no room now, the next write will tell
+		}
+		if more && err == nil {
 			continue
 		}
+		rest.Reset(quiet)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-watch:
-			watch = s.Watch()
+		case <-rest.C:
+			if p.waiting() {
+				if err := s.flush(ctx, p); err != nil && ctx.Err() == nil && protocol.KindOf(err) != protocol.Full {
+					return err
+				}
+				continue
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-watch:
+			}
 		}
 	}
 }
 
-// indexSome indexes the values of some messages after the cursor, and moves it
-// in the same commit. It reports whether there was anything to do.
-func (s *Store) indexSome(ctx context.Context) (bool, error) {
-	cursor := s.indexed.Load()
+// indexing is a batch of index entries in the making.
+type indexing struct {
+	from    int64 // what the store had indexed when the batch began
+	next    int64 // what it will have
+	since   time.Time
+	entries []change
+}
+
+func (p *indexing) waiting() bool { return p.next > p.from }
+
+// due reports whether the batch should wait no longer.
+func (p *indexing) due() bool {
+	return len(p.entries) >= indexMost || (p.waiting() && time.Since(p.since) > indexLatest)
+}
+
+// prepare adds the entries of messages after the batch's end. It reports
+// whether there may be more to add.
+func (s *Store) prepare(ctx context.Context, p *indexing) (bool, error) {
+	if indexed := s.indexed.Load(); p.from != indexed || p.next < indexed {
+		*p = indexing{from: indexed, next: indexed} // Reindex began anew
+	}
 	s.mu.RLock()
 	last := s.count.LastAdded
 	s.mu.RUnlock()
-	if cursor >= last {
+	if p.next >= last {
 		return false, nil
 	}
-	var entries [][]byte
-	messages := 0
-	var failed error
-	next := cursor
-	err := s.db.scan([]byte{kindMessage}, key8(kindMessage, uint64(cursor+1)), false, func(k, sealed []byte) bool {
-		m := &loaded{added: int64(lastNumber(k))}
-		if m.record, failed = decodeRecord(slices.Clone(sealed)); failed == nil {
-			m.message, failed = s.cfg.Codec.Reopen(m.record.frame)
-		}
-		if failed != nil {
-			// A damaged message must not hold up the index of all others.
-			s.cfg.Logger.Error("a message cannot be indexed", "added", m.added, "err", failed)
-			failed = nil
-			next = m.added
-			return ctx.Err() == nil
-		}
-		entries = s.valuesOf(m, entries)
-		next = m.added + int64(m.message.Header().Objects) - 1
-		messages++
-		return len(entries) < indexKeys && messages < indexMessages && ctx.Err() == nil
-	})
-	if err = errors.Join(err, failed, ctx.Err()); err != nil || next == cursor {
+	if !p.waiting() {
+		p.since = time.Now()
+	}
+	var entries []change
+	var next int64
+	var err error
+	if fresh := s.feed.after(p.next); len(fresh) > 0 {
+		entries, next = s.indexFed(fresh)
+	} else {
+		entries, next, err = s.indexStored(ctx, p.next)
+	}
+	if err = errors.Join(err, ctx.Err()); err != nil || next <= p.next {
 		return false, err
 	}
-	slices.SortFunc(entries, bytes.Compare)
-	err = s.do(ctx, func(g *group) error {
-		for _, e := range entries {
-			g.set(e, nil)
+	p.entries, p.next = append(p.entries, entries...), next
+	return true, nil
+}
+
+// flush writes the batch and moves the cursor in the same commits: the cursor
+// goes with the last of them, so a crash in between repeats entries and loses
+// none.
+func (s *Store) flush(ctx context.Context, p *indexing) error {
+	slices.SortFunc(p.entries, func(a, b change) int { return bytes.Compare(a.key, b.key) })
+	for part := range slices.Chunk(p.entries, indexKeys) {
+		err := s.do(ctx, func(g *group) error {
+			for _, e := range part {
+				g.set(e.key, e.value)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		g.set([]byte{kindState, 'v'}, binary.BigEndian.AppendUint64(nil, uint64(next)))
+	}
+	err := s.do(ctx, func(g *group) error {
+		g.set([]byte{kindState, 'v'}, binary.BigEndian.AppendUint64(nil, uint64(p.next)))
 		g.set([]byte{kindState, 'p'}, s.prefixes.encode())
 		return nil
 	})
-	if err == nil {
-		s.indexed.Store(next)
+	if err != nil {
+		return err
 	}
-	return err == nil, err
+	// Reindex may have begun anew meanwhile; then this batch counts for nothing.
+	s.indexed.CompareAndSwap(p.from, p.next)
+	*p = indexing{from: p.next, next: p.next, entries: p.entries[:0]}
+	return nil
 }
 
-// valuesOf adds the index entries of a message's values.
-func (s *Store) valuesOf(m *loaded, entries [][]byte) [][]byte {
-	for i := range m.message.Header().Objects {
-		if !m.record.allowed(i) {
-			continue
-		}
-		raw := m.message.Object(i)
-		if raw == nil {
-			continue
-		}
-		o, err := stix.Parse(raw, s.cfg.Limits)
-		if err != nil {
-			continue // it was refused on the way in, or is damaged; reads say so
-		}
-		for _, k := range o.Keys() {
-			if k.Kind == stix.KeyCIDR {
-				s.prefixes.add(k)
+// indexFed makes the entries of messages that are still at hand.
+func (s *Store) indexFed(fresh []fed) (entries []change, next int64) {
+	for _, m := range fresh {
+		for _, leaf := range m.leaves {
+			if leaf.Allowed {
+				entries = s.valuesOf(leaf.Object, m.log, m.sequence, m.added+int64(leaf.Position), entries)
 			}
-			entries = append(entries, binary.BigEndian.AppendUint64(valuePrefix(k), uint64(m.added)+uint64(i)))
 		}
+		next = m.added + int64(m.objects) - 1
+		if len(entries) >= indexKeys {
+			break
+		}
+	}
+	return entries, next
+}
+
+// indexStored makes the entries of messages read back from the log.
+func (s *Store) indexStored(ctx context.Context, cursor int64) (entries []change, next int64, err error) {
+	next = cursor
+	messages := 0
+	err = s.db.scan([]byte{kindMessage}, key8(kindMessage, uint64(cursor+1)), false, func(k, sealed []byte) bool {
+		added := int64(lastNumber(k))
+		r, err := decodeRecord(slices.Clone(sealed))
+		var m *protocol.Message
+		if err == nil {
+			m, err = s.cfg.Codec.Reopen(r.frame)
+		}
+		if err != nil {
+			// A damaged message must not hold up the index of all others.
+			s.cfg.Logger.Error("a message cannot be indexed", "added", added, "err", err)
+			next = added
+			return ctx.Err() == nil
+		}
+		h := m.Header()
+		for i := range h.Objects {
+			if raw := m.Object(i); raw != nil && r.allowed(i) {
+				// What does not parse was refused on the way in, or is damaged;
+				// reads say so.
+				if o, err := stix.Parse(raw, s.cfg.Limits); err == nil {
+					entries = s.valuesOf(o, r.log, h.Sequence, added+int64(i), entries)
+				}
+			}
+		}
+		next = added + int64(h.Objects) - 1
+		messages++
+		return len(entries) < indexKeys && messages < indexMessages && ctx.Err() == nil
+	})
+	return entries, next, err
+}
+
+// valuesOf adds the index entries of an object's values.
+func (s *Store) valuesOf(o *stix.Object, log uint32, sequence uint64, added int64, entries []change) []change {
+	keys := o.Keys()
+	if len(keys) == 0 {
+		return entries
+	}
+	brief := sealBrief(o, log, sequence)
+	for _, k := range keys {
+		if k.Kind == stix.KeyCIDR {
+			s.prefixes.add(k)
+		}
+		entries = append(entries, change{key: binary.BigEndian.AppendUint64(valuePrefix(k), uint64(added)), value: brief})
 	}
 	return entries
 }
@@ -289,10 +394,16 @@ func (s *Store) Reindex(ctx context.Context, progress func(done, total uint64)) 
 			progress(done, total)
 		}
 	}
+	p := &indexing{}
 	for {
-		did, err := s.indexSome(ctx)
-		if err != nil || !did {
+		more, err := s.prepare(ctx, p)
+		if err != nil {
 			return err
+		}
+		if p.due() || !more {
+			if err := s.flush(ctx, p); err != nil || !more {
+				return err
+			}
 		}
 	}
 }

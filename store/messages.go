@@ -6,14 +6,16 @@ import (
 	"time"
 
 	"entente/protocol"
+	"entente/protocol/stix"
 )
 
 // Leaf is what the store must know of one object of a message to index it.
 type Leaf struct {
 	Position int // in the message
 	ID       string
-	Modified time.Time // zero for objects without versions
-	Allowed  bool      // false: refused by policy here; kept in the log, in no index
+	Modified time.Time    // zero for objects without versions
+	Object   *stix.Object // the leaf as read, to index its values without reading it again; may be nil
+	Allowed  bool         // false: refused by policy here; kept in the log, in no index
 }
 
 // Entry is a message in the store.
@@ -77,6 +79,7 @@ func (g *group) add(id protocol.LogID, l *logState, m *protocol.Message, leaves 
 	g.set(key8(kindMessage, uint64(added)), rec.encode())
 	g.set(logKey(l.number, h.Sequence), stamp)
 	g.set(append(topicPrefix(h.Agreement, h.Lane), stamp...), nil)
+	g.fed = append(g.fed, fed{added: added, objects: h.Objects, log: l.number, sequence: h.Sequence, leaves: leaves})
 	g.count.LastAdded = added + int64(h.Objects) - 1
 	g.count.Messages++
 	g.count.Objects += uint64(allowed)

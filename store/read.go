@@ -145,17 +145,11 @@ func (s *Store) Get(id string) ([]Version, error) {
 
 // Has reports for which of the ids at least one version is held.
 func (s *Store) Has(ids []string) ([]bool, error) {
-	out := make([]bool, len(ids))
+	prefixes := make([][]byte, len(ids))
 	for i, id := range ids {
-		err := s.db.scan(objectPrefix(id), nil, false, func(_, _ []byte) bool {
-			out[i] = true
-			return false
-		})
-		if err != nil {
-			return nil, err
-		}
+		prefixes[i] = objectPrefix(id)
 	}
-	return out, nil
+	return s.db.exist(prefixes)
 }
 
 // Query selects versions; zero fields do not restrict.

@@ -71,6 +71,7 @@ type Store struct {
 	count counters
 	watch chan struct{}
 
+	feed     feed         // what was written lately, for the value index
 	indexed  atomic.Int64 // added stamp up to which values are indexed
 	problem  atomic.Pointer[string]
 	prefixes prefixSet
@@ -222,6 +223,7 @@ func (s *Store) recover() error {
 	if len(cursor) == 8 {
 		s.indexed.Store(int64(binary.BigEndian.Uint64(cursor)))
 	}
+	s.feed.floor = s.count.LastAdded
 	return s.prefixes.recover(s.db)
 }
 

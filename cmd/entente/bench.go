@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"text/tabwriter"
 	"time"
@@ -36,12 +38,13 @@ the program; the rates say something about the machine.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			b.out, b.err = cmd.OutOrStdout(), cmd.ErrOrStderr()
-			return b.run(cmd.Context())
+			return b.profiled(cmd.Context())
 		},
 	}
 	cmd.Flags().IntVar(&b.objects, "objects", 200000, "how many objects go through each pipe")
 	cmd.Flags().IntVar(&b.rounds, "rounds", 1, "how often each pipe runs; the best of each counts")
 	cmd.Flags().BoolVar(&b.json, "json", false, "print one JSON object")
+	cmd.Flags().StringVar(&b.profile, "profile", "", "write a CPU profile of the whole pipe to this file")
 	cmd.Flags().StringVar(&b.dir, "dir", "", "folder for the stores (default: the system's temporary folder)")
 	return cmd
 }
@@ -53,6 +56,7 @@ type bench struct {
 	rounds   int
 	json     bool
 	dir      string
+	profile  string
 }
 
 // benchResult is what a run measured.
@@ -80,6 +84,23 @@ type benchLookup struct {
 	P50    float64 `json:"p50_microseconds"`
 	P99    float64 `json:"p99_microseconds"`
 	Many   float64 `json:"ten_thousand_in_one_call_seconds"`
+}
+
+// profiled runs the benchmark, under the profiler where that was asked for.
+func (b *bench) profiled(ctx context.Context) error {
+	if b.profile == "" {
+		return b.run(ctx)
+	}
+	f, err := os.Create(b.profile)
+	if err != nil {
+		return err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	err = b.run(ctx)
+	pprof.StopCPUProfile()
+	return errors.Join(err, f.Close())
 }
 
 func (b *bench) run(ctx context.Context) error {

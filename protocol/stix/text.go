@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"entente/protocol"
 )
 
 // SearchText returns everything in an object that a person may look for: all
@@ -29,3 +31,6 @@ func SearchText(raw []byte) string {
 		out.WriteByte('\n')
 	}
 }
+
+// IsTLP reports whether an id is that of a predefined TLP marking, 1.0 or 2.0.
+func IsTLP(id string) bool { return tlpOf(id) != protocol.NoMarking }
