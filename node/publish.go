@@ -340,9 +340,11 @@ func (p *publication) close(ended bool) (going []*candidate) {
 			c.object, c.item.Raw = nil, nil
 			c.verdict = policy.Verdict{Decision: policy.Decision{
 				Outcome: policy.Withhold, Layer: policy.Governing,
-				Agreement: p.governing.doc.ID, Version: p.governing.doc.Version,
-				Text: "it refers to something that the readers of this topic do not have; publish that first, or together with it",
+				Agreement: p.governing.doc.ID, Version: p.governing.doc.Version, Text: textMissing,
 			}}
+			if slices.ContainsFunc(c.missing, func(id string) bool { return p.batch[id] != nil }) {
+				c.verdict.Text = textDepends
+			}
 		default:
 			held = append(held, c)
 		}
@@ -405,7 +407,13 @@ func (p *publication) tally() error {
 		p.receipt.Readers = append(p.receipt.Readers, p.world.readerNameIn(p.governing, r))
 	}
 	slices.Sort(p.receipt.Readers)
-	slices.SortStableFunc(p.receipt.Reasons, func(a, b ReasonCount) int { return b.Count - a.Count })
+	// What is withheld only because something else is comes last, however many.
+	slices.SortStableFunc(p.receipt.Reasons, func(a, b ReasonCount) int {
+		if d := boolInt(a.Why.Text == textDepends) - boolInt(b.Why.Text == textDepends); d != 0 {
+			return d
+		}
+		return b.Count - a.Count
+	})
 	if bad := p.receipt.Refused; p.request.Strict && bad > 0 {
 		p.receipt.Published = 0
 		return protocol.E(protocol.Invalid, "publish",
@@ -414,6 +422,11 @@ func (p *publication) tally() error {
 	}
 	return nil
 }
+
+const (
+	textMissing = "it refers to something that is not here, or that readers of this topic may not have; publish that first, or together with it"
+	textDepends = "it refers to an object of this input that is withheld or refused itself"
+)
 
 const textForged = "the definition of a TLP marking is forged: it says something else than its id stands for"
 

@@ -167,12 +167,8 @@ func (r *reading) provenance(s seen) Provenance {
 
 // record notes in the audit log that something was read.
 func (r *reading) record(action, topic string, objects ...string) {
-	outcome := "allow"
-	if r.allowed == 0 {
-		outcome = "withhold"
-	}
 	r.node.note(protocol.AuditRow{
-		Time: r.now, Kind: protocol.AuditDecision, Action: action, Outcome: outcome, Topic: topic,
+		Time: r.now, Kind: protocol.AuditDecision, Action: action, Outcome: policy.Allow.String(), Topic: topic,
 		Party: r.reader.Member, Objects: objects, Count: r.allowed,
 		Reason: protocol.AuditReason{Text: fmt.Sprintf("%d objects shown to the operator", r.allowed)},
 	})

@@ -169,7 +169,9 @@ func (g *governing) stateText() string {
 // references returns the ids that must be readable for the object to be; a
 // party's own identity is exempt.
 func (w *world) references(o *stix.Object) []string {
-	return policy.References(o, func(id string) bool { return w.identities[id] != protocol.MemberID{} })
+	refs := policy.References(o, func(id string) bool { return w.identities[id] != protocol.MemberID{} })
+	slices.Sort(refs)
+	return slices.Compact(refs)
 }
 
 // ownership refuses a version of an object that only another party may make:

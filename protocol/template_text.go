@@ -32,10 +32,10 @@ clauses:
     topics: [indicators]
     max-marking: TLP:AMBER
   - number: "2"
-    text: Who was hit is not told on the topic of indicators.
+    text: Incidents have a topic of their own and are not told on that of indicators.
     effect: forbid
     topics: [indicators]
-    types: [identity, incident]
+    types: [incident]
   - number: "3"
     text: |
       Incidents are shared among all the parties, up to TLP:AMBER+STRICT.
@@ -109,7 +109,7 @@ clauses:
     topics: [warnings]
     markings: [TLP:CLEAR]
   - number: "3"
-    text: Persons and victims are never named in public.
+    text: Incidents and accounts of persons are never told in public.
     effect: forbid
-    types: [identity, incident, user-account, email-addr]
+    types: [incident, user-account]
 `

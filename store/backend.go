@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync/atomic"
+	"syscall"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -39,7 +42,12 @@ type backend interface {
 }
 
 // disk is the backend on Badger.
-type disk struct{ db *badger.DB }
+type disk struct {
+	db       *badger.DB
+	dir      string
+	measured atomic.Int64 // bytes on disk, when last measured
+	at       atomic.Int64 // when that was, in Unix seconds
+}
 
 // openDisk opens Badger within a memory budget. The figures for the default
 // budget are measured: 32 MiB memtables times three, caches of 48 and 32 MiB,
@@ -56,7 +64,7 @@ func openDisk(dir string, memory int64, async bool, logger badger.Logger) (*disk
 	if err != nil {
 		return nil, err
 	}
-	return &disk{db}, nil
+	return &disk{db: db, dir: dir}, nil
 }
 
 func (d *disk) commit(changes []change) error {
@@ -146,9 +154,27 @@ func (d *disk) exist(prefixes [][]byte) ([]bool, error) {
 	})
 }
 
+// size measures what the files take, every ten seconds at the most. They are
+// sparse, so their lengths say nothing.
 func (d *disk) size() int64 {
-	lsm, values := d.db.Size()
-	return lsm + values
+	now := time.Now().Unix()
+	if last := d.at.Load(); now-last < 10 || !d.at.CompareAndSwap(last, now) {
+		return d.measured.Load()
+	}
+	var total int64
+	entries, err := os.ReadDir(d.dir)
+	if err != nil {
+		return d.measured.Load()
+	}
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil {
+			if st, ok := info.Sys().(*syscall.Stat_t); ok {
+				total += st.Blocks * 512
+			}
+		}
+	}
+	d.measured.Store(total)
+	return total
 }
 
 func (d *disk) close() error { return d.db.Close() }

@@ -153,7 +153,7 @@ func Open(cfg Config) (s *Store, err error) {
 	s = &Store{
 		cfg: cfg, requests: make(chan *request, 256), stopped: make(chan struct{}),
 		logs: map[protocol.LogID]*logState{}, ids: map[uint32]protocol.LogID{}, watch: make(chan struct{}),
-		cache: newMessageCache(cfg.Memory / 6),
+		cache: newMessageCache(cfg.Memory / 3),
 	}
 	if cfg.Dir == "" {
 		s.db, s.water = newMemory(), &highwater{}

@@ -125,7 +125,14 @@ func exampleText(o node.ObjectOutcome) string {
 		text += ", from " + strings.Join(o.Why.Readers, ", ")
 	}
 	if len(o.Missing) > 0 {
-		text += ", missing " + clean(strings.Join(o.Missing[:min(len(o.Missing), 2)], " "))
+		missing := o.Missing[0]
+		if missing == "" {
+			missing = "an empty reference"
+		}
+		text += ", missing " + clean(missing)
+		if more := len(o.Missing) - 1; more > 0 {
+			text += fmt.Sprintf(" and %d more", more)
+		}
 	}
 	if o.Why.Layer == "form" {
 		text += ": " + clean(o.Why.Text)
