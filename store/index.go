@@ -76,35 +76,41 @@ func (s *Store) bearing(hits []Hit, key stix.Key) ([]Hit, error) {
 	return hits, err
 }
 
-// within adds the versions that bear an address inside a network.
+// within adds the versions that bear an address or a smaller network inside a
+// network.
 func (s *Store) within(hits []Hit, key stix.Key) ([]Hit, error) {
 	first, last := stix.AddressRange(key.Prefix)
-	from := append([]byte{kindValue}, first...)
-	limit := append([]byte{kindValue}, last...)
-	var failed error
-	err := s.db.scan(from[:2], from, false, func(k, sealed []byte) bool {
-		if len(k) < 8 || bytes.Compare(k[:len(k)-8], limit) > 0 {
-			return false
-		}
-		var v Version
-		if v, failed = s.At(int64(lastNumber(k))); failed != nil {
-			return false
-		}
-		for _, found := range v.Object.Keys() {
-			if found.Kind == stix.KeyIP && bytes.Equal(valuePrefix(found), k[:len(k)-8]) && key.Prefix.Contains(found.Prefix.Addr()) {
+	for _, kind := range []stix.KeyKind{stix.KeyIP, stix.KeyCIDR} {
+		first[0], last[0] = byte(kind), byte(kind)
+		from := append([]byte{kindValue}, first...)
+		limit := append(append([]byte{kindValue}, last...), 0xff)
+		var failed error
+		err := s.db.scan(from[:2], from, false, func(k, sealed []byte) bool {
+			if len(k) < 8 || bytes.Compare(k[:len(k)-8], limit) > 0 {
+				return false
+			}
+			var v Version
+			if v, failed = s.At(int64(lastNumber(k))); failed != nil {
+				return false
+			}
+			for _, found := range v.Object.Keys() {
+				if found.Kind != kind || found.Prefix.Bits() < key.Prefix.Bits() || !key.Prefix.Contains(found.Prefix.Addr()) ||
+					found == key || !bytes.Equal(valuePrefix(found), k[:len(k)-8]) {
+					continue
+				}
 				h := Hit{Key: found, Added: v.Added}
 				if h.Brief, failed = s.openBrief(sealed); failed != nil {
 					return false
 				}
 				hits = append(hits, h)
 			}
+			return len(hits) < maxHits
+		})
+		if err = errors.Join(err, failed); err != nil {
+			return hits, err
 		}
-		return len(hits) < maxHits
-	})
-	if failed != nil {
-		return hits, failed
 	}
-	return hits, err
+	return hits, nil
 }
 
 // prefixSet knows which lengths of network prefixes are indexed at all, so that

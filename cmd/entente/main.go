@@ -51,6 +51,10 @@ func run(ctx context.Context, args []string, in io.Reader, out, problems io.Writ
 
 // report prints an error with its hint.
 func report(w io.Writer, err error) {
+	if protocol.KindOf(err) == protocol.Findings {
+		fmt.Fprintln(w, err) // the command worked; this is its summary
+		return
+	}
 	fmt.Fprintf(w, "entente: %v\n", err)
 	if hint := protocol.HintOf(err); hint != "" {
 		fmt.Fprintf(w, "hint: %s\n", hint)
