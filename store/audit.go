@@ -11,7 +11,8 @@ import (
 
 // Audit appends rows that belong to no message, durable on return.
 func (s *Store) Audit(ctx context.Context, rows ...protocol.AuditRow) error {
-	return s.do(ctx, func(g *group) error { return g.audit(rows) })
+	keys, bytes := entriesOf(nil, rows)
+	return s.doSized(ctx, keys, bytes, func(g *group) error { return g.audit(rows) })
 }
 
 // audit numbers rows and adds them to the group with what finds them again.

@@ -4,11 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"sync/atomic"
-	"syscall"
-	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -36,27 +33,45 @@ type backend interface {
 	scan(prefix, from []byte, reverse bool, yield func(key, value []byte) bool) error
 	// exist reports which prefixes some key begins with.
 	exist(prefixes [][]byte) ([]bool, error)
+	// room is the most entries of one commit, and the most bytes: of keys, and of
+	// values shorter than inlineValue, with entryBytes each.
+	room() (keys, bytes int)
 	// size is the number of bytes on disk.
 	size() int64
 	close() error
 }
 
+// inlineValue is the length from which values go to Badger's value log.
+const inlineValue = 512
+
 // disk is the backend on Badger.
-type disk struct {
-	db       *badger.DB
-	dir      string
-	measured atomic.Int64 // bytes on disk, when last measured
-	at       atomic.Int64 // when that was, in Unix seconds
+type disk struct{ db *badger.DB }
+
+// diskSizes are the sizes of files that follow from a memory budget and the
+// size of a disk, in bytes.
+type diskSizes struct {
+	memtable int64 // of three
+	valueLog int64 // of one file
+}
+
+// sizesFor gives memtables a sixth of the budget and value log files a third,
+// as was measured to serve best; on a small disk less, see watermark. 8 MiB is
+// the smallest memtable whose transactions take the largest message, 16 MiB the
+// smallest value log file that takes the longest audit row.
+func sizesFor(memory, total int64) diskSizes {
+	return diskSizes{
+		memtable: max(min(memory/6, total/64, 128<<20), 8<<20),
+		valueLog: max(min(memory/3, total/32, 256<<20), 16<<20),
+	}
 }
 
 // openDisk opens Badger within a memory budget. The figures for the default
 // budget are measured: 32 MiB memtables times three, caches of 48 and 32 MiB,
 // values from 512 bytes in the value log.
-func openDisk(dir string, memory int64, async bool, logger badger.Logger) (*disk, error) {
-	table := min(max(memory/6, 8<<20), 128<<20)
+func openDisk(dir string, memory int64, sizes diskSizes, async bool, logger badger.Logger) (*disk, error) {
 	o := badger.DefaultOptions(dir).WithLogger(logger).WithSyncWrites(!async).
-		WithMemTableSize(table).WithNumMemtables(3).WithValueThreshold(512).
-		WithValueLogFileSize(min(max(memory/3, 16<<20), 256<<20)).
+		WithMemTableSize(sizes.memtable).WithNumMemtables(3).WithValueThreshold(inlineValue).
+		WithValueLogFileSize(sizes.valueLog).
 		WithBlockCacheSize(memory / 4).WithIndexCacheSize(memory / 6).
 		WithNumCompactors(2).WithNumLevelZeroTables(4).WithNumLevelZeroTablesStall(12).
 		WithDetectConflicts(false).WithCompression(options.None).WithMetricsEnabled(false)
@@ -64,7 +79,7 @@ func openDisk(dir string, memory int64, async bool, logger badger.Logger) (*disk
 	if err != nil {
 		return nil, err
 	}
-	return &disk{db: db, dir: dir}, nil
+	return &disk{db}, nil
 }
 
 func (d *disk) commit(changes []change) error {
@@ -154,27 +169,14 @@ func (d *disk) exist(prefixes [][]byte) ([]bool, error) {
 	})
 }
 
-// size measures what the files take, every ten seconds at the most. They are
-// sparse, so their lengths say nothing.
+// room stays a little below the limits: Badger adds a mark of its own.
+func (d *disk) room() (keys, bytes int) {
+	return int(d.db.MaxBatchCount()) - 8, int(d.db.MaxBatchSize()) - 4096
+}
+
 func (d *disk) size() int64 {
-	now := time.Now().Unix()
-	if last := d.at.Load(); now-last < 10 || !d.at.CompareAndSwap(last, now) {
-		return d.measured.Load()
-	}
-	var total int64
-	entries, err := os.ReadDir(d.dir)
-	if err != nil {
-		return d.measured.Load()
-	}
-	for _, e := range entries {
-		if info, err := e.Info(); err == nil {
-			if st, ok := info.Sys().(*syscall.Stat_t); ok {
-				total += st.Blocks * 512
-			}
-		}
-	}
-	d.measured.Store(total)
-	return total
+	lsm, values := d.db.Size()
+	return lsm + values
 }
 
 func (d *disk) close() error { return d.db.Close() }
@@ -268,6 +270,8 @@ func (m *memory) exist(prefixes [][]byte) ([]bool, error) {
 	}
 	return out, nil
 }
+
+func (m *memory) room() (keys, bytes int) { return 1 << 20, 64 << 20 }
 
 func (m *memory) size() int64  { return 0 }
 func (m *memory) close() error { return nil }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 
 	"entente/protocol"
 )
@@ -12,6 +13,8 @@ import (
 // returns an error and has added none.
 type request struct {
 	apply func(g *group) error
+	keys  int // most entries that apply adds
+	bytes int // most bytes of them that count for a transaction
 	err   error
 	done  chan struct{}
 }
@@ -22,18 +25,35 @@ type group struct {
 	changes []change
 	bytes   int
 	count   counters
+	inline  int                          // bytes as a transaction of the backend counts them
 	heads   map[protocol.LogID]*logState // as they will be; copies
 	fed     []fed                        // messages that the value index need not read again
+	staged  map[place]*protocol.Message  // in the group, so not to be found in the backend yet
+	shown   []func()                     // called once the group is committed, before anyone is told
 }
+
+// place names a message by the number of its log and its sequence.
+type place struct {
+	log      uint32
+	sequence uint64
+}
+
+// entryBytes is what an entry takes in a transaction beside key and value.
+const entryBytes = 24
 
 func (g *group) set(key, value []byte) {
 	g.changes = append(g.changes, change{key: key, value: value})
 	g.bytes += len(key) + len(value) + 32
+	g.inline += len(key) + entryBytes
+	if len(value) < inlineValue {
+		g.inline += len(value)
+	}
 }
 
 func (g *group) delete(key []byte) {
 	g.changes = append(g.changes, change{key: key, delete: true})
 	g.bytes += len(key) + 32
+	g.inline += len(key) + entryBytes
 }
 
 // log returns the state of a log as it will be after what is in the group.
@@ -66,10 +86,17 @@ func (g *group) begin(id protocol.LogID, l *logState) error {
 	return nil
 }
 
-// do has the writer apply something and waits until it is durable. When ctx ends
-// first the write may still happen.
-func (s *Store) do(ctx context.Context, apply func(g *group) error) error {
-	r := &request{apply: apply, done: make(chan struct{})}
+// do has the writer apply something of up to so many small entries, and waits
+// until it is durable. When ctx ends first the write may still happen.
+func (s *Store) do(ctx context.Context, keys int, apply func(g *group) error) error {
+	return s.doSized(ctx, keys, keys*smallEntry, apply)
+}
+
+// smallEntry is more than an entry of an index takes in a transaction.
+const smallEntry = 128
+
+func (s *Store) doSized(ctx context.Context, keys, bytes int, apply func(g *group) error) error {
+	r := &request{apply: apply, keys: keys, bytes: bytes, done: make(chan struct{})}
 	if err := s.submit(ctx, r); err != nil {
 		return err
 	}
@@ -78,17 +105,17 @@ func (s *Store) do(ctx context.Context, apply func(g *group) error) error {
 
 var errClosed = protocol.E(protocol.Unreachable, "write to the store", errors.New("the store is closed"), "")
 
-func (s *Store) submit(ctx context.Context, r *request) (err error) {
-	defer func() {
-		if recover() != nil { // the channel was closed by Close
-			err = errClosed
-		}
-	}()
+// submit hands a request to the writer. The gate keeps Close from closing the
+// channel under it; the writer goes on taking until Close has the gate.
+func (s *Store) submit(ctx context.Context, r *request) error {
+	s.gate.RLock()
+	defer s.gate.RUnlock()
+	if s.closed {
+		return errClosed
+	}
 	select {
 	case s.requests <- r:
 		return nil
-	case <-s.stopped:
-		return errClosed
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -107,11 +134,17 @@ func (s *Store) wait(ctx context.Context, r *request) error {
 // and commits it as one.
 func (s *Store) write() {
 	defer close(s.stopped)
-	for first := range s.requests {
-		g := &group{store: s, count: s.count, heads: map[protocol.LogID]*logState{}}
+	var next *request // taken, but in no group yet
+	for {
+		if next == nil {
+			var ok bool
+			if next, ok = <-s.requests; !ok {
+				return
+			}
+		}
+		g := &group{store: s, count: s.count, heads: map[protocol.LogID]*logState{}, staged: map[place]*protocol.Message{}}
 		var members []*request
-		next := first
-		for next != nil {
+		for next != nil && (len(g.changes) == 0 || g.hasRoom(next)) {
 			next.err = s.apply(g, next)
 			if next.err != nil {
 				close(next.done)
@@ -121,10 +154,7 @@ func (s *Store) write() {
 			next = nil
 			if len(g.changes) < s.cfg.GroupKeys && g.bytes < s.cfg.GroupBytes {
 				select {
-				case r, ok := <-s.requests:
-					if ok {
-						next = r
-					}
+				case next = <-s.requests: // nil when closed
 				default:
 				}
 			}
@@ -133,9 +163,21 @@ func (s *Store) write() {
 	}
 }
 
+// hasRoom reports whether a request still fits into the group's transaction,
+// beside the counters.
+func (g *group) hasRoom(r *request) bool {
+	keys, bytes := g.store.db.room()
+	return len(g.changes)+r.keys < keys && g.inline+r.bytes+smallEntry < bytes
+}
+
 func (s *Store) apply(g *group, r *request) error {
 	if err := s.mayWrite(); err != nil {
 		return err
+	}
+	if none := (&group{store: s}); !none.hasRoom(r) {
+		keys, _ := s.db.room()
+		return protocol.E(protocol.Limit, "write to the store",
+			fmt.Errorf("%d entries at once; a transaction takes %d", r.keys, keys), "write it in smaller parts, or give the store more memory")
 	}
 	before := *g
 	heads := map[protocol.LogID]logState{}
@@ -145,7 +187,8 @@ func (s *Store) apply(g *group, r *request) error {
 	err := r.apply(g)
 	if err != nil {
 		// Whatever it had begun to add is taken back.
-		g.changes, g.bytes, g.count, g.fed = before.changes, before.bytes, before.count, before.fed
+		g.changes, g.bytes, g.inline, g.count = before.changes, before.bytes, before.inline, before.count
+		g.fed, g.shown = before.fed, before.shown
 		for id := range g.heads {
 			if old, ok := heads[id]; ok {
 				*g.heads[id] = old
@@ -181,6 +224,11 @@ func (s *Store) finish(g *group, members []*request) {
 		if err = s.water.reserve(g); err == nil {
 			err = s.db.commit(g.changes)
 		}
+		if p := s.problem.Load(); err == nil && p != nil {
+			// The database logged an error instead of returning it: what it took
+			// may not be on the disk.
+			err = errors.New(*p)
+		}
 		if err != nil {
 			s.fail(err.Error())
 			err = protocol.E(protocol.Full, "write to the store", err, "stop the node, see to the disk, and start it again")
@@ -203,6 +251,9 @@ func (s *Store) publish(g *group) {
 		s.ids[l.number] = id
 	}
 	s.feed.push(g.fed)
+	for _, f := range g.shown {
+		f()
+	}
 	close(s.watch)
 	s.watch = make(chan struct{})
 }

@@ -55,12 +55,17 @@ func diskFree(dir string) (free, total int64, err error) {
 	return int64(st.Bavail) * int64(st.Bsize), int64(st.Blocks) * int64(st.Bsize), nil
 }
 
-// watermark is how much must stay free: Badger dies with SIGBUS on a full disk.
-// It is a twentieth of the disk, but no more than 2 GiB and no less than
-// 64 MiB, or a tenth of a disk that is smaller than that allows.
-func watermark(total int64) int64 {
-	mark := min(max(total/20, 64<<20), 2<<30)
-	return min(mark, total/10)
+// watermark is how much must stay free: Badger writes to mapped files, and a
+// page that finds no room kills the process with SIGBUS, again at each start.
+// It is a twentieth of the disk, but no more than 2 GiB, and no less than four
+// times what the database may claim at once, which is a memtable and a value
+// log file. On a small disk a tenth is enough, but never less than twice that
+// claim: one for what is written now, one for the flush and the compaction that
+// follow.
+func watermark(total int64, sizes diskSizes) int64 {
+	claim := sizes.memtable + sizes.valueLog
+	mark := max(min(total/20, 2<<30), 4*claim)
+	return min(mark, max(total/10, 2*claim))
 }
 
 // room says how much is free, and what is wrong when it is too little.
@@ -70,7 +75,7 @@ func (s *Store) room() (free, total int64, low string) {
 		s.water.low.Store(true)
 		return 0, 0, "the disk cannot be asked how much is free: " + err.Error()
 	}
-	if mark := watermark(total); free < mark {
+	if mark := watermark(total, sizesFor(s.cfg.Memory, total)); free < mark {
 		s.water.low.Store(true)
 		return free, total, fmt.Sprintf("the disk of %s has %d MiB free; below %d MiB nothing is taken in", s.cfg.Dir, free>>20, mark>>20)
 	}
@@ -85,20 +90,23 @@ const ballastBytes = 8 << 20
 // it gives up the ballast, and puts it back when there is room.
 func (s *Store) roomToOpen() error {
 	path := filepath.Join(s.cfg.Dir, "ballast")
-	free, _, err := s.cfg.Free(s.cfg.Dir)
+	free, total, err := s.cfg.Free(s.cfg.Dir)
 	if err != nil {
 		return protocol.E(protocol.Other, "open the store", err, "")
 	}
-	if free < ballastBytes {
-		if err := os.Remove(path); err != nil {
-			return protocol.E(protocol.Full, "open the store", fmt.Errorf("the disk of %s has %d KiB free", s.cfg.Dir, free>>10), "free some space and try again")
+	// Opening replays what the memtables' logs hold, and may flush it.
+	need := sizesFor(s.cfg.Memory, total).memtable
+	if free < need {
+		if _, err := os.Stat(path); err == nil && free+ballastBytes >= need {
+			return os.Remove(path)
 		}
-		return nil
+		return protocol.E(protocol.Full, "open the store", fmt.Errorf("the disk of %s has %d MiB free; opening needs %d", s.cfg.Dir, free>>20, need>>20),
+			"free some space and try again; nothing is lost")
 	}
 	if info, err := os.Stat(path); err == nil && info.Size() == ballastBytes {
 		return nil
 	}
-	if free < 4*ballastBytes {
+	if free < need+4*ballastBytes {
 		return nil
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)

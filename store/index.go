@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"net/netip"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -36,7 +37,7 @@ func (s *Store) Lookup(keys []stix.Key) ([][]Hit, error) {
 		}
 		if key.Kind == stix.KeyIP || key.Kind == stix.KeyCIDR {
 			for _, wide := range stix.Enclosing(key) {
-				if !s.prefixes.has(wide) || len(hits) >= maxHits {
+				if wide == key || !s.prefixes.has(wide) || len(hits) >= maxHits {
 					continue
 				}
 				if hits, err = s.bearing(hits, wide); err != nil {
@@ -76,41 +77,74 @@ func (s *Store) bearing(hits []Hit, key stix.Key) ([]Hit, error) {
 	return hits, err
 }
 
-// within adds the versions that bear an address or a smaller network inside a
-// network.
+// within adds the versions that bear an address inside a network, or a network
+// inside it; its own it leaves to bearing.
 func (s *Store) within(hits []Hit, key stix.Key) ([]Hit, error) {
 	first, last := stix.AddressRange(key.Prefix)
+	var err error
 	for _, kind := range []stix.KeyKind{stix.KeyIP, stix.KeyCIDR} {
 		first[0], last[0] = byte(kind), byte(kind)
-		from := append([]byte{kindValue}, first...)
-		limit := append(append([]byte{kindValue}, last...), 0xff)
-		var failed error
-		err := s.db.scan(from[:2], from, false, func(k, sealed []byte) bool {
-			if len(k) < 8 || bytes.Compare(k[:len(k)-8], limit) > 0 {
-				return false
-			}
-			var v Version
-			if v, failed = s.At(int64(lastNumber(k))); failed != nil {
-				return false
-			}
-			for _, found := range v.Object.Keys() {
-				if found.Kind != kind || found.Prefix.Bits() < key.Prefix.Bits() || !key.Prefix.Contains(found.Prefix.Addr()) ||
-					found == key || !bytes.Equal(valuePrefix(found), k[:len(k)-8]) {
-					continue
-				}
-				h := Hit{Key: found, Added: v.Added}
-				if h.Brief, failed = s.openBrief(sealed); failed != nil {
-					return false
-				}
-				hits = append(hits, h)
-			}
-			return len(hits) < maxHits
-		})
-		if err = errors.Join(err, failed); err != nil {
+		if hits, err = s.between(hits, key, first, last); err != nil {
 			return hits, err
 		}
 	}
 	return hits, nil
+}
+
+// between adds what the network contains of the index entries from first on,
+// up to those that begin with last.
+func (s *Store) between(hits []Hit, key stix.Key, first, last []byte) ([]Hit, error) {
+	own := stix.AppendKey(nil, key)
+	var failed error
+	err := s.db.scan([]byte{kindValue, first[0]}, append([]byte{kindValue}, first...), false, func(k, sealed []byte) bool {
+		if len(k) < 9 {
+			failed = protocol.E(protocol.Conflict, "read the store", errors.New("an index entry is cut short"), "run: entente reindex")
+			return false
+		}
+		value := k[1 : len(k)-8]
+		if len(value) >= len(last) && bytes.Compare(value[:len(last)], last) > 0 {
+			return false
+		}
+		found, ok := addressKey(value)
+		if !ok || bytes.Equal(value, own) || found.Prefix.Addr().Is4() != key.Prefix.Addr().Is4() || found.Prefix.Bits() < key.Prefix.Bits() {
+			return true
+		}
+		h := Hit{Key: found, Added: int64(lastNumber(k))}
+		if h.Brief, failed = s.openBrief(sealed); failed != nil {
+			return false
+		}
+		hits = append(hits, h)
+		return len(hits) < maxHits
+	})
+	return hits, errors.Join(err, failed)
+}
+
+// addressKey reads the form of an address or network in the index.
+func addressKey(value []byte) (stix.Key, bool) {
+	if len(value) < 17 {
+		return stix.Key{}, false
+	}
+	addr := netip.AddrFrom16([16]byte(value[1:17])).Unmap()
+	bits := addr.BitLen()
+	if kind := stix.KeyKind(value[0]); kind == stix.KeyCIDR && len(value) == 18 {
+		bits = int(value[17])
+		if addr.Is4() && bits >= 96 {
+			bits -= 96
+		} else if addr.Is4() {
+			addr = netip.AddrFrom16([16]byte(value[1:17])) // a network of IPv6 that begins as mapped IPv4 does
+		}
+	} else if kind != stix.KeyIP || len(value) != 17 {
+		return stix.Key{}, false
+	}
+	p, err := addr.Prefix(bits)
+	if err != nil {
+		return stix.Key{}, false
+	}
+	k := stix.Key{Kind: stix.KeyKind(value[0]), Value: p.String(), Prefix: p}
+	if k.Kind == stix.KeyIP {
+		k.Value = addr.String()
+	}
+	return k, true
 }
 
 // prefixSet knows which lengths of network prefixes are indexed at all, so that
@@ -157,7 +191,8 @@ func (p *prefixSet) recover(db backend) error {
 }
 
 const (
-	indexKeys     = 8000            // entries of one commit
+	indexKeys     = 8000            // entries that are gathered at once
+	commitKeys    = 2000            // entries of one commit: they fit the smallest transaction, and hold up others little
 	indexMost     = 50000           // entries that wait: about 15 MB
 	indexLatest   = 3 * time.Second // that they wait while others write
 	indexMessages = 64
@@ -171,6 +206,12 @@ const (
 // when they have waited for three seconds.
 func (s *Store) Run(ctx context.Context) error {
 	const quiet = 20 * time.Millisecond
+	if err := s.resumeReindex(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
 	rest := time.NewTimer(quiet)
 	defer rest.Stop()
 	p := &indexing{}
@@ -260,27 +301,21 @@ func (s *Store) prepare(ctx context.Context, p *indexing) (bool, error) {
 // none.
 func (s *Store) flush(ctx context.Context, p *indexing) error {
 	slices.SortFunc(p.entries, func(a, b change) int { return bytes.Compare(a.key, b.key) })
-	for part := range slices.Chunk(p.entries, indexKeys) {
-		err := s.do(ctx, func(g *group) error {
-			for _, e := range part {
-				g.set(e.key, e.value)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
+	if err := s.setAll(ctx, p.entries); err != nil {
+		return err
 	}
-	err := s.do(ctx, func(g *group) error {
+	err := s.do(ctx, 4, func(g *group) error {
 		g.set([]byte{kindState, 'v'}, binary.BigEndian.AppendUint64(nil, uint64(p.next)))
 		g.set([]byte{kindState, 'p'}, s.prefixes.encode())
+		// Reindex may have begun anew meanwhile; then this batch counts for
+		// nothing. It is told with the commit, before those who wait look again.
+		from, next := p.from, p.next
+		g.shown = append(g.shown, func() { s.indexed.CompareAndSwap(from, next) })
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	// Reindex may have begun anew meanwhile; then this batch counts for nothing.
-	s.indexed.CompareAndSwap(p.from, p.next)
 	*p = indexing{from: p.next, next: p.next, entries: p.entries[:0]}
 	return nil
 }
@@ -351,7 +386,28 @@ func (s *Store) valuesOf(o *stix.Object, log uint32, sequence uint64, added int6
 	return entries
 }
 
-// WaitIndexed waits until lookups see everything added up to the stamp.
+// setAll writes entries in as many commits as it takes.
+func (s *Store) setAll(ctx context.Context, entries []change) error {
+	for part := range slices.Chunk(entries, commitKeys) {
+		bytes := 0
+		for _, e := range part {
+			bytes += len(e.key) + len(e.value) + entryBytes
+		}
+		err := s.doSized(ctx, len(part), bytes, func(g *group) error {
+			for _, e := range part {
+				g.set(e.key, e.value)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// WaitIndexed waits until lookups see everything added up to the stamp, which
+// they do only while Run runs.
 func (s *Store) WaitIndexed(ctx context.Context, added int64) error {
 	for {
 		watch := s.Watch()
@@ -361,115 +417,9 @@ func (s *Store) WaitIndexed(ctx context.Context, added int64) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-s.stopped:
+			return errClosed
 		case <-watch:
 		}
 	}
-}
-
-// Reindex drops all derived indexes and builds them again from the log,
-// calling progress with messages done and in all. Lookups find less until it
-// is done; a crash on the way is mended by the next start, which goes on from
-// the cursor, or by calling it again.
-func (s *Store) Reindex(ctx context.Context, progress func(done, total uint64)) error {
-	for _, kind := range []byte{kindValue, kindObject, kindTopic} {
-		if err := s.drop(ctx, kind); err != nil {
-			return err
-		}
-	}
-	err := s.do(ctx, func(g *group) error {
-		g.delete([]byte{kindState, 'v'})
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	s.indexed.Store(0)
-	total := s.Stats().Messages
-	var from int64
-	for done := uint64(0); ; {
-		next, count, err := s.reindexSome(ctx, from)
-		if err != nil {
-			return err
-		}
-		if count == 0 {
-			break
-		}
-		from = next
-		done += count
-		if progress != nil {
-			progress(done, total)
-		}
-	}
-	p := &indexing{}
-	for {
-		more, err := s.prepare(ctx, p)
-		if err != nil {
-			return err
-		}
-		if p.due() || !more {
-			if err := s.flush(ctx, p); err != nil || !more {
-				return err
-			}
-		}
-	}
-}
-
-// drop deletes all entries of a kind in batches that fit a transaction.
-func (s *Store) drop(ctx context.Context, kind byte) error {
-	for {
-		var keys [][]byte
-		err := s.db.scan([]byte{kind}, nil, false, func(k, _ []byte) bool {
-			keys = append(keys, slices.Clone(k))
-			return len(keys) < 8000
-		})
-		if err != nil || len(keys) == 0 {
-			return err
-		}
-		err = s.do(ctx, func(g *group) error {
-			for _, k := range keys {
-				g.delete(k)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// reindexSome writes the object and topic entries of some messages.
-func (s *Store) reindexSome(ctx context.Context, from int64) (next int64, count uint64, err error) {
-	var entries [][]byte
-	next = from
-	var failed error
-	err = s.db.scan([]byte{kindMessage}, key8(kindMessage, uint64(from+1)), false, func(k, sealed []byte) bool {
-		var m *loaded
-		if m, failed = s.unpack(int64(lastNumber(k)), sealed); failed != nil {
-			return false
-		}
-		h := m.message.Header()
-		entries = append(entries, binary.BigEndian.AppendUint64(topicPrefix(h.Agreement, h.Lane), uint64(m.added)))
-		for i := range h.Objects {
-			var v Version
-			var ok bool
-			if v, ok, failed = s.version(m, i); failed != nil {
-				return false
-			}
-			if ok {
-				entries = append(entries, objectKey(v.ID, v.Modified, v.Added))
-			}
-		}
-		next = m.added
-		count++
-		return len(entries) < indexKeys
-	})
-	if err = errors.Join(err, failed); err != nil || count == 0 {
-		return next, count, err
-	}
-	return next, count, s.do(ctx, func(g *group) error {
-		for _, e := range entries {
-			g.set(e, nil)
-		}
-		return nil
-	})
 }

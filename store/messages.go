@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"time"
 
 	"entente/protocol"
@@ -36,14 +37,23 @@ type SealFunc func(prev protocol.Position) (*protocol.Message, error)
 // Conflict: a sequence number must never be signed twice.
 func (s *Store) Append(ctx context.Context, log protocol.LogID, seal SealFunc, leaves []Leaf, audit []protocol.AuditRow) (Entry, error) {
 	var out Entry
-	err := s.do(ctx, func(g *group) error {
+	keys, bytes := entriesOf(leaves, audit)
+	err := s.doSized(ctx, keys, bytes, func(g *group) error {
 		if s.Behind(log) {
-			return protocol.Errorf(protocol.Conflict, "append", "the store is older than what this node has published in this log")
+			return protocol.E(protocol.Conflict, "append", errors.New("the store is older than what this node has published in this log"),
+				"it was put back from an old copy: the node takes its messages back from peers, or begins a new incarnation")
 		}
 		l := g.log(log)
+		if l.stopped {
+			return protocol.E(protocol.Conflict, "append", errors.New("the log was forked and takes nothing more"),
+				"the node must begin a new incarnation")
+		}
 		m, err := seal(l.position)
 		if err != nil {
 			return err
+		}
+		if h := m.Header(); h.Log() != log || h.Sequence != l.position.Sequence+1 || h.Previous != l.position.Head {
+			return protocol.Errorf(protocol.Invalid, "append", "what was sealed is not the next message of the log")
 		}
 		g.heads[log] = l
 		s.water.own(log, l.position.Sequence)
@@ -60,6 +70,11 @@ func (g *group) add(id protocol.LogID, l *logState, m *protocol.Message, leaves 
 		return 0, err
 	}
 	h := m.Header()
+	for _, leaf := range leaves {
+		if leaf.Position < 0 || leaf.Position >= h.Objects {
+			return 0, protocol.Errorf(protocol.Invalid, "write to the store", "leaf %d of a message of %d objects", leaf.Position, h.Objects)
+		}
+	}
 	now := g.store.cfg.Clock().UnixMicro()
 	added := max(now, g.count.LastAdded+1)
 	rec := record{log: l.number, frame: m.Frame()}
@@ -77,7 +92,9 @@ func (g *group) add(id protocol.LogID, l *logState, m *protocol.Message, leaves 
 	}
 	stamp := binary.BigEndian.AppendUint64(nil, uint64(added))
 	g.set(key8(kindMessage, uint64(added)), rec.encode())
-	g.set(logKey(l.number, h.Sequence), stamp)
+	hash := m.Hash()
+	g.set(logKey(l.number, h.Sequence), sealValue(append(stamp[:8:8], hash[:]...)))
+	g.staged[place{l.number, h.Sequence}] = m
 	g.set(append(topicPrefix(h.Agreement, h.Lane), stamp...), nil)
 	g.fed = append(g.fed, fed{added: added, objects: h.Objects, log: l.number, sequence: h.Sequence, leaves: leaves})
 	g.count.LastAdded = added + int64(h.Objects) - 1
@@ -85,6 +102,16 @@ func (g *group) add(id protocol.LogID, l *logState, m *protocol.Message, leaves 
 	g.count.Objects += uint64(allowed)
 	l.position = m.Position()
 	return added, g.audit(audit)
+}
+
+// entriesOf returns the most entries, and bytes of them, that a message or rows
+// take in a transaction.
+func entriesOf(leaves []Leaf, audit []protocol.AuditRow) (keys, bytes int) {
+	keys = 8 + len(leaves) + 2*len(audit)
+	for i := range audit {
+		keys += len(audit[i].Objects)
+	}
+	return keys, keys*smallEntry + len(audit)*(inlineValue+entryBytes)
 }
 
 // Outcome is what became of a message that Put was given.
@@ -129,16 +156,27 @@ func (s *Store) Put(ctx context.Context, m *protocol.Message, leaves []Leaf, aud
 // is not written: the caller keeps it until what is missing has come.
 func (s *Store) PutAll(ctx context.Context, in []Arrival) []PutResult {
 	out := make([]PutResult, len(in))
+	written := make([]PutResult, len(in)) // by the writer, which goes on when ctx ends
 	requests := make([]*request, len(in))
 	for i := range in {
-		requests[i] = &request{done: make(chan struct{}), apply: func(g *group) error { return g.put(in[i], &out[i]) }}
-		if err := s.submit(ctx, requests[i]); err != nil {
-			requests[i].err = err
-			close(requests[i].done)
+		r := &request{done: make(chan struct{}), apply: func(g *group) error { return g.put(in[i], &written[i]) }}
+		r.keys, r.bytes = entriesOf(in[i].Leaves, in[i].Audit)
+		if err := s.submit(ctx, r); err != nil {
+			r.err = err
+			close(r.done)
 		}
+		requests[i] = r
 	}
 	for i, r := range requests {
-		out[i].Err = s.wait(ctx, r)
+		err := s.wait(ctx, r)
+		select {
+		case <-r.done:
+			if out[i] = written[i]; r.err != nil {
+				out[i] = PutResult{Err: r.err}
+			}
+		default:
+			out[i].Err = err
+		}
 	}
 	return out
 }
@@ -178,19 +216,35 @@ func (g *group) put(a Arrival, out *PutResult) error {
 	return nil
 }
 
-// holds reports whether the very message is held at its sequence number. One
-// that came earlier in the same group is not on disk yet and counts as held.
+// holds reports whether the very message is held at its sequence number.
 func (g *group) holds(l *logState, m *protocol.Message) (bool, error) {
-	h := m.Header()
-	stamp, err := g.store.db.get(logKey(l.number, h.Sequence))
-	if err != nil || len(stamp) != 8 {
-		return h.Sequence != l.position.Sequence, err
+	sequence := m.Header().Sequence
+	if staged := g.staged[place{l.number, sequence}]; staged != nil {
+		return staged.Hash() == m.Hash(), nil
 	}
-	held, err := g.store.load(int64(binary.BigEndian.Uint64(stamp)))
+	_, hash, err := g.store.entry(l.number, sequence)
+	return hash == m.Hash(), err
+}
+
+// entry finds a held message by log and sequence.
+func (s *Store) entry(log uint32, sequence uint64) (added int64, hash protocol.Hash, err error) {
+	sealed, err := s.db.get(logKey(log, sequence))
 	if err != nil {
-		return false, err
+		return 0, hash, err
 	}
-	return held.message.Hash() == m.Hash(), nil
+	return decodeEntry(sealed)
+}
+
+func decodeEntry(sealed []byte) (added int64, hash protocol.Hash, err error) {
+	b, err := openValue("an entry of a log", sealed)
+	if err != nil {
+		return 0, hash, err
+	}
+	if len(b) != 8+len(hash) {
+		return 0, hash, protocol.E(protocol.Conflict, "read the store", errors.New("an entry of a log is cut short"), "run: entente doctor")
+	}
+	copy(hash[:], b[8:])
+	return int64(binary.BigEndian.Uint64(b)), hash, nil
 }
 
 // fork keeps both headers as proof and stops the log.
@@ -214,11 +268,19 @@ func (g *group) fork(id protocol.LogID, l *logState, m *protocol.Message, out *P
 	// What is held at the number in dispute: at the message's own, or the one
 	// that it does not follow.
 	sequence := min(m.Header().Sequence, l.position.Sequence)
-	if stamp, err := g.store.db.get(logKey(l.number, sequence)); err == nil && len(stamp) == 8 {
-		if held, err := g.store.load(int64(binary.BigEndian.Uint64(stamp))); err == nil {
-			proof(held.message)
+	held := g.staged[place{l.number, sequence}]
+	if held == nil {
+		added, _, err := g.store.entry(l.number, sequence)
+		if err != nil {
+			return err
 		}
+		stored, err := g.store.load(added)
+		if err != nil {
+			return err
+		}
+		held = stored.message
 	}
+	proof(held)
 	return nil
 }
 
@@ -268,11 +330,15 @@ func (s *Store) Range(log protocol.LogID, from, to uint64, yield func(sequence u
 	prefix := logKey(l.number, 0)[:5]
 	err := s.db.scan(prefix, logKey(l.number, from+1), false, func(k, v []byte) bool {
 		sequence := lastNumber(k)
-		if sequence > to || len(v) != 8 {
+		if sequence > to {
+			return false
+		}
+		var added int64
+		if added, _, failed = decodeEntry(v); failed != nil {
 			return false
 		}
 		var sealed []byte
-		if sealed, failed = s.db.get(key8(kindMessage, binary.BigEndian.Uint64(v))); failed != nil {
+		if sealed, failed = s.db.get(key8(kindMessage, uint64(added))); failed != nil {
 			return false
 		}
 		var r record

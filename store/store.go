@@ -62,6 +62,8 @@ type Store struct {
 	requests chan *request
 	stopped  chan struct{} // closed when the writer has ended
 	closing  sync.Once
+	gate     sync.RWMutex // held for reading while a request is handed over
+	closed   bool         // guarded by gate
 	ended    error
 	water    *highwater
 
@@ -150,15 +152,23 @@ func Open(cfg Config) (s *Store, err error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	s = &Store{
-		cfg: cfg, requests: make(chan *request, 256), stopped: make(chan struct{}),
-		logs: map[protocol.LogID]*logState{}, ids: map[uint32]protocol.LogID{}, watch: make(chan struct{}),
-		cache: newMessageCache(cfg.Memory / 3),
-	}
 	if cfg.Dir == "" {
-		s.db, s.water = newMemory(), &highwater{}
-	} else if err := s.openFolder(); err != nil {
-		return nil, err
+		return start(cfg, newMemory())
+	}
+	return start(cfg, nil)
+}
+
+// start opens a store on a backend; on the folder's where it is nil.
+func start(cfg Config, db backend) (*Store, error) {
+	s := &Store{
+		cfg: cfg, db: db, requests: make(chan *request, 256), stopped: make(chan struct{}),
+		logs: map[protocol.LogID]*logState{}, ids: map[uint32]protocol.LogID{}, watch: make(chan struct{}),
+		cache: newMessageCache(cfg.Memory / 6), water: &highwater{marks: map[string]mark{}},
+	}
+	if db == nil {
+		if err := s.openFolder(); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.recover(); err != nil {
 		return nil, errors.Join(err, s.db.close(), s.unlock())
@@ -179,8 +189,12 @@ func (s *Store) openFolder() error {
 	if err := s.roomToOpen(); err != nil {
 		return errors.Join(err, s.unlock())
 	}
+	_, total, err := s.cfg.Free(s.cfg.Dir)
+	if err != nil {
+		return errors.Join(protocol.E(protocol.Other, op, err, ""), s.unlock())
+	}
 	log := badgerLog{s.cfg.Logger, func(text string) { s.fail("the database reported an error: " + text) }}
-	if s.db, err = openDisk(filepath.Join(s.cfg.Dir, "db"), s.cfg.Memory, s.cfg.Async, log); err != nil {
+	if s.db, err = openDisk(filepath.Join(s.cfg.Dir, "db"), s.cfg.Memory, sizesFor(s.cfg.Memory, total), s.cfg.Async, log); err != nil {
 		return errors.Join(protocol.E(protocol.Other, op, err, "if the disk was full, free some space and try again"), s.unlock())
 	}
 	if s.water, err = openHighwater(filepath.Join(s.cfg.Dir, "highwater")); err != nil {
@@ -246,12 +260,7 @@ func (s *Store) recoverLogs() error {
 		prefix := logKey(l.number, 0)[:5]
 		err := s.db.scan(prefix, nil, true, func(k, v []byte) bool {
 			l.position.Sequence = lastNumber(k)
-			if len(v) == 8 {
-				var m *loaded
-				if m, broken = s.load(int64(binary.BigEndian.Uint64(v))); broken == nil {
-					l.position.Head = m.message.Hash()
-				}
-			}
+			_, l.position.Head, broken = decodeEntry(v)
 			return false
 		})
 		if err = errors.Join(err, broken); err != nil {
@@ -265,6 +274,9 @@ func (s *Store) recoverLogs() error {
 // Calls after it fail. Run must have returned.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
+		s.gate.Lock()
+		s.closed = true
+		s.gate.Unlock()
 		close(s.requests)
 		<-s.stopped
 		s.mu.RLock()
@@ -345,7 +357,7 @@ func (s *Store) Setting(name string) ([]byte, error) {
 
 // SetSetting writes a small named value, durable on return.
 func (s *Store) SetSetting(name string, value []byte) error {
-	return s.do(context.Background(), func(g *group) error {
+	return s.doSized(context.Background(), 1, len(name)+inlineValue, func(g *group) error {
 		g.set(append([]byte{kindSetting}, name...), sealValue(value))
 		return nil
 	})
