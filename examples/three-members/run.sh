@@ -30,7 +30,7 @@ until_ok() { # repeat a question until it is answered with yes, for 20 s at most
 pids=()
 stop() {
 	for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-	wait
+	for pid in "${pids[@]}"; do wait "$pid" || true; done
 }
 trap stop EXIT
 
@@ -56,7 +56,7 @@ as cert agreements sign warnings.v1.yaml 2>/dev/null
 
 say "the nodes come up"
 for member in bank vendor cert researcher; do
-	as $member up 2>$member/log &
+	"$entente" --home "$dir/$member" up >$member/log 2>&1 </dev/null &
 	pids+=($!)
 done
 for member in bank vendor cert researcher; do until_ok as $member status; done
