@@ -135,7 +135,7 @@ func ParseInvite(text string) (*SealedInvite, error) {
 	text = strings.TrimSpace(text)
 	encoded, ok := strings.CutPrefix(text, invitePrefix)
 	if !ok {
-		return nil, E(Invalid, op, errors.New("the text does not start with "+invitePrefix), hint)
+		return nil, E(Invalid, op, fmt.Errorf("the text does not start with %q", invitePrefix), hint)
 	}
 	if base64.RawURLEncoding.DecodedLen(len(encoded)) > maxInvite {
 		return nil, E(Limit, op, fmt.Errorf("the invite has over %d bytes, the limit", maxInvite), hint)

@@ -137,7 +137,7 @@ func ParseSecretKey(role KeyRole, text string) (ed25519.PrivateKey, error) {
 	body, ok := strings.CutPrefix(body, secretKeyPrefix)
 	parts := strings.Split(body, ":")
 	if !ok || len(parts) != 3 {
-		return nil, E(Invalid, op, errors.New("this is no secret key: one begins with "+secretKeyPrefix), "")
+		return nil, E(Invalid, op, fmt.Errorf("this is no secret key: one begins with %q", secretKeyPrefix), "")
 	}
 	if found := KeyRole(parts[0]); found != role {
 		if !slices.Contains(KeyRoles(), found) {
