@@ -82,7 +82,7 @@ func (g *group) begin(id protocol.LogID, l *logState) error {
 	g.count.Logs++
 	l.number = g.count.Logs
 	g.heads[id] = l
-	g.set(name, append(binary.BigEndian.AppendUint32(nil, l.number), 0))
+	g.set(name, sealValue(append(binary.BigEndian.AppendUint32(nil, l.number), 0)))
 	return nil
 }
 

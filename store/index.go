@@ -181,7 +181,10 @@ func (p *prefixSet) encode() []byte {
 
 func (p *prefixSet) recover(db backend) error {
 	b, err := db.get([]byte{kindState, 'p'})
-	if err != nil || len(b) != 8*len(p.bits) {
+	if err != nil || b == nil {
+		return err
+	}
+	if b, err = openValue("the lengths of indexed networks", b); err != nil || len(b) != 8*len(p.bits) {
 		return err
 	}
 	for i := range p.bits {
@@ -305,8 +308,8 @@ func (s *Store) flush(ctx context.Context, p *indexing) error {
 		return err
 	}
 	err := s.do(ctx, 4, func(g *group) error {
-		g.set([]byte{kindState, 'v'}, binary.BigEndian.AppendUint64(nil, uint64(p.next)))
-		g.set([]byte{kindState, 'p'}, s.prefixes.encode())
+		g.set([]byte{kindState, 'v'}, sealValue(binary.BigEndian.AppendUint64(nil, uint64(p.next))))
+		g.set([]byte{kindState, 'p'}, sealValue(s.prefixes.encode()))
 		// Reindex may have begun anew meanwhile; then this batch counts for
 		// nothing. It is told with the commit, before those who wait look again.
 		from, next := p.from, p.next

@@ -101,7 +101,9 @@ func uuidOf(n int) string {
 	return fmt.Sprintf("%x-%x-4%03x-8%03x-%x", h[:4], h[4:6], h[6:8][0:1], h[8:9], h[10:16])
 }
 
-func indicatorID(n int) string { return "indicator--" + uuidOf(n)[:8] + "-0000-4000-8000-" + fmt.Sprintf("%012d", n) }
+func indicatorID(n int) string {
+	return "indicator--" + uuidOf(n)[:8] + "-0000-4000-8000-" + fmt.Sprintf("%012d", n)
+}
 
 // indicator is a STIX indicator with a pattern; version n of minutes.
 func indicator(n int, minute int, pattern string) []byte {

@@ -256,7 +256,7 @@ func (g *group) fork(id protocol.LogID, l *logState, m *protocol.Message, out *P
 	if err != nil {
 		return err
 	}
-	g.set(name, append(binary.BigEndian.AppendUint32(nil, l.number), 1))
+	g.set(name, sealValue(append(binary.BigEndian.AppendUint32(nil, l.number), 1)))
 	proof := func(m *protocol.Message) {
 		header, signature := m.SignedHeader()
 		hash := m.Hash()

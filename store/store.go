@@ -234,7 +234,10 @@ func (s *Store) recover() error {
 	if err != nil {
 		return err
 	}
-	if len(cursor) == 8 {
+	if cursor != nil {
+		if cursor, err = openValue("the cursor of the value index", cursor); err != nil {
+			return err
+		}
 		s.indexed.Store(int64(binary.BigEndian.Uint64(cursor)))
 	}
 	s.feed.floor = s.count.LastAdded
@@ -245,8 +248,11 @@ func (s *Store) recoverLogs() error {
 	var broken error
 	err := s.db.scan([]byte{kindLogs}, nil, false, func(k, v []byte) bool {
 		id, err := protocol.ParseLogID(k[1:])
+		if err == nil {
+			v, err = openValue("the number of a log", v)
+		}
 		if err != nil || len(v) != 5 {
-			broken = protocol.Errorf(protocol.Conflict, "open the store", "the name of a log is damaged")
+			broken = protocol.E(protocol.Conflict, "open the store", errors.New("the name or number of a log is damaged"), "run: entente doctor")
 			return false
 		}
 		l := &logState{number: binary.BigEndian.Uint32(v), stopped: v[4] != 0}
