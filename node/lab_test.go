@@ -60,6 +60,9 @@ type resident struct {
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
+	// A bubble's time begins with the year 2000; documents may begin no earlier,
+	// and those of a test begin an hour before now.
+	<-time.After(24 * time.Hour)
 	const rate = 100 * simlibp2p.OneMbps
 	l := &lab{t: t, net: &simnet.Simnet{LatencyFunc: simnet.StaticLatency(20 * time.Millisecond)}, members: map[string]*resident{}}
 	l.link.Uplink.BitsPerSecond, l.link.Downlink.BitsPerSecond = rate, rate
