@@ -333,8 +333,14 @@ func (n *Node) membership(w *world, g *governing) protocol.Membership {
 	}
 	for _, topic := range slices.Sorted(maps.Keys(g.topics)) {
 		readers := g.readers(topic)
-		if slices.Contains(readers, n.cfg.Member) || slices.Contains(readers, protocol.MemberID{}) || m.Publisher {
+		switch {
+		case slices.Contains(readers, n.cfg.Member) || slices.Contains(readers, protocol.MemberID{}):
 			m.Topics = append(m.Topics, topic)
+		case m.Publisher:
+			m.Outlets = append(m.Outlets, topic)
+		}
+		if g.public() && !slices.Contains(readers, protocol.MemberID{}) {
+			m.Barred[topic] = append(m.Barred[topic], protocol.MemberID{})
 		}
 		for _, p := range g.doc.Parties {
 			if !g.reads(p.ID, topic) {

@@ -12,6 +12,7 @@ type Membership struct {
 	Public    bool
 	Heads     []Hash   // payload hashes: the version in force first, then older ones
 	Topics    []string // that this node reads
+	Outlets   []string // that it publishes on and does not read
 	Publisher bool     // this node may publish here (a party)
 	// Barred names, for each topic, the parties that no clause lets read it:
 	// nothing of the topic is announced or sent to their nodes.

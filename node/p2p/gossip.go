@@ -26,10 +26,18 @@ type group struct {
 	topics    map[string]*joined // owner: Host.mu
 }
 
-// joined is one topic that the host reads.
+// joined is one topic that the host reads, or only publishes on: then there is
+// no subscription, and PubSub sends straight to some that read it.
 type joined struct {
 	topic        *pubsub.Topic
 	subscription *pubsub.Subscription
+}
+
+func (j *joined) leave() {
+	if j.subscription != nil {
+		j.subscription.Cancel()
+	}
+	_ = j.topic.Close()
 }
 
 // degreeFor returns the degree of the mesh for a number of nodes.
@@ -174,7 +182,7 @@ func (g *group) validate(_ context.Context, from peer.ID, m *pubsub.Message) pub
 // mayTake is PubSub's peer filter.
 func (g *group) mayTake(id peer.ID, topic string) bool {
 	m := g.owner.membership(g.agreement)
-	return m != nil && m.topics[topic] && m.mayRead(id, topic) && g.view.admits(id)
+	return m != nil && m.knows(topic) && m.mayRead(id, topic) && g.view.admits(id)
 }
 
 var errNotParty = errors.New("not a party's node, or not its topic")
@@ -200,7 +208,7 @@ type subscriptions struct{ g *group }
 // CanSubscribe implements pubsub.SubscriptionFilter.
 func (f subscriptions) CanSubscribe(topic string) bool {
 	m := f.g.owner.membership(f.g.agreement)
-	return m != nil && m.topics[topic]
+	return m != nil && m.knows(topic)
 }
 
 // FilterIncomingSubscriptions implements pubsub.SubscriptionFilter.
@@ -212,13 +220,12 @@ func (f subscriptions) FilterIncomingSubscriptions(id peer.ID, given []*pubsubpb
 // The caller holds Host.mu.
 func (g *group) join(m *membership) error {
 	for name, t := range g.topics {
-		if !m.topics[name] {
-			t.subscription.Cancel()
-			_ = t.topic.Close()
+		if !m.knows(name) || m.topics[name] != (t.subscription != nil) {
+			t.leave()
 			delete(g.topics, name)
 		}
 	}
-	for name := range m.topics {
+	for name, read := range m.topics {
 		if g.topics[name] != nil {
 			continue
 		}
@@ -230,6 +237,10 @@ func (g *group) join(m *membership) error {
 			if err := topic.SetScoreParams(topicScore()); err != nil {
 				return fmt.Errorf("score topic %q: %w", name, err)
 			}
+		}
+		if !read {
+			g.topics[name] = &joined{topic: topic}
+			continue
 		}
 		self := g.owner.self
 		subscription, err := topic.Subscribe(pubsub.WithBufferSize(deliveryQueue),

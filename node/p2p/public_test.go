@@ -81,6 +81,56 @@ func TestReaderFollowsPublicFeed(t *testing.T) {
 	})
 }
 
+// A topic of a public agreement that only its parties read stays among them,
+// also when a stranger says that it reads it.
+func TestClosedTopicOfPublicAgreement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p := newPact("feed", "observables", "desk")
+		p.public = true
+		claimed := *p
+		p.barred = map[string][]protocol.MemberID{"desk": {{}}}
+		publisher, second, stranger := w.add("publisher", true), w.add("second", true), w.add("stranger", true)
+		agree(t, p, publisher, second)
+		claimed.reads(t, stranger, publisher, second)
+		pass(5 * time.Second)
+		for i := range 20 {
+			publisher.publish(t, p, "desk", fmt.Sprint("for parties", i))
+			pass(20 * time.Millisecond)
+		}
+		eventually(t, 5*time.Second, "all at the other party", func() bool { return second.held(p.id) == 20 })
+		pass(time.Minute)
+		// What sync tells of logs is the handler's word, and the fake one tells all.
+		if len(stranger.topics) != 0 {
+			t.Errorf("the stranger was sent gossip of %v", stranger.topics)
+		}
+	})
+}
+
+// A party that may publish on a topic and not read it reaches those that read.
+func TestOutlet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p := newPact("watch", "box")
+		reporter, other, desk := w.add("reporter", false), w.add("other", false), w.add("desk", false)
+		p.barred = map[string][]protocol.MemberID{"box": {reporter.peer.Author.Member, other.peer.Author.Member}}
+		agree(t, p, reporter, other, desk)
+		pass(5 * time.Second)
+		for i := range 20 {
+			reporter.publish(t, p, "box", fmt.Sprint(i))
+			pass(20 * time.Millisecond)
+		}
+		eventually(t, time.Second, "all at the desk", func() bool { return desk.held(p.id) == 20 })
+		if n := desk.count(&desk.synced); n != 0 {
+			t.Errorf("%d of them came by sync", n)
+		}
+		pass(time.Minute)
+		if len(other.topics) != 0 {
+			t.Errorf("a party that may not read was sent gossip of %v", other.topics)
+		}
+	})
+}
+
 // A reader that has the messages serves them to another while the publisher is
 // away.
 func TestReaderServesReader(t *testing.T) {

@@ -23,10 +23,11 @@ type roster struct {
 // membership is a protocol.Membership with what is looked up often.
 type membership struct {
 	protocol.Membership
-	keys    []tagKey // the version in force first
-	topics  map[string]bool
+	keys    []tagKey        // the version in force first
+	topics  map[string]bool // known; true where this host reads
 	parties map[peer.ID]protocol.Peer
 	barred  map[peer.ID]map[string]bool
+	closed  map[string]bool // topics that nobody but parties may read
 }
 
 // newRoster checks and indexes memberships for the host self.
@@ -64,12 +65,19 @@ func newMembership(given protocol.Membership, self peer.ID) *membership {
 		topics:     make(map[string]bool, len(given.Topics)),
 		parties:    make(map[peer.ID]protocol.Peer, len(given.Nodes)),
 		barred:     map[peer.ID]map[string]bool{},
+		closed:     map[string]bool{},
 	}
 	for _, head := range given.Heads[:min(len(given.Heads), maxHeads)] {
 		m.keys = append(m.keys, headKey(head))
 	}
+	for _, topic := range given.Outlets {
+		m.topics[topic] = false
+	}
 	for _, topic := range given.Topics {
 		m.topics[topic] = true
+	}
+	for topic, members := range given.Barred {
+		m.closed[topic] = slices.Contains(members, protocol.MemberID{})
 	}
 	for _, node := range given.Nodes {
 		id, err := peerID(node.Transport)
@@ -103,8 +111,27 @@ func merge(a, b protocol.Peer) protocol.Peer {
 	return a
 }
 
+// knows reports whether the topic is one that this host reads or publishes on.
+func (m *membership) knows(topic string) bool {
+	_, ok := m.topics[topic]
+	return ok
+}
+
 // mayRead reports whether the peer may learn of the topic's traffic.
-func (m *membership) mayRead(id peer.ID, topic string) bool { return !m.barred[id][topic] }
+func (m *membership) mayRead(id peer.ID, topic string) bool {
+	if _, party := m.parties[id]; !party && m.closed[topic] {
+		return false
+	}
+	return !m.barred[id][topic]
+}
+
+// mayHear reports whether the peer may be told that this host reads the topic:
+// all parties may, who know it from the agreement, so that those that publish
+// there without reading find somebody to send to.
+func (m *membership) mayHear(id peer.ID, topic string) bool {
+	_, party := m.parties[id]
+	return party || !m.closed[topic]
+}
 
 // match finds the agreement and the version that the tag names, among those
 // that the remote peer is entitled to. It does the same work whatever it finds,

@@ -192,8 +192,9 @@ func checkShape(b []byte, s shape, parts *int) error {
 }
 
 // gossipWriter returns what PubSub's writes to a peer go through: nothing of a
-// topic that the peer may not read is announced or sent. PubSub filters the
-// mesh by itself, but tells every peer what it subscribes to.
+// topic that the peer may not read is sent, and it hears of no subscription that
+// it may not know of. PubSub filters the mesh by itself, but tells every peer
+// what it subscribes to.
 func (h *Host) gossipWriter(s *stream) func([]byte) (int, error) {
 	plain := s.out
 	return func(p []byte) (int, error) {
@@ -201,10 +202,11 @@ func (h *Host) gossipWriter(s *stream) func([]byte) (int, error) {
 		if m == nil {
 			return 0, errNotTaken
 		}
-		if len(m.barred[s.remote]) == 0 {
+		if _, party := m.parties[s.remote]; party && len(m.barred[s.remote]) == 0 {
 			return plain(p)
 		}
-		kept, err := withoutBarred(p, func(topic string) bool { return m.mayRead(s.remote, topic) })
+		kept, err := withoutBarred(p, func(topic string) bool { return m.mayRead(s.remote, topic) },
+			func(topic string) bool { return m.mayHear(s.remote, topic) })
 		if err != nil {
 			return 0, err
 		}
@@ -218,8 +220,9 @@ func (h *Host) gossipWriter(s *stream) func([]byte) (int, error) {
 }
 
 // withoutBarred returns the RPC, with its length before it, less all that
-// belongs to topics which may does not allow; nothing where nothing remains.
-func withoutBarred(p []byte, may func(topic string) bool) ([]byte, error) {
+// belongs to topics which may does not allow, and the subscriptions to those that
+// hear does not; nothing where nothing remains.
+func withoutBarred(p []byte, may, hear func(topic string) bool) ([]byte, error) {
 	size, n := binary.Uvarint(p)
 	if n <= 0 || size != uint64(len(p)-n) {
 		return nil, errors.New("gossip was not written as one RPC")
@@ -228,7 +231,7 @@ func withoutBarred(p []byte, may func(topic string) bool) ([]byte, error) {
 	if err := proto.Unmarshal(p[n:], &rpc); err != nil {
 		return nil, err
 	}
-	rpc.Subscriptions = slices.DeleteFunc(rpc.Subscriptions, func(s *pubsubpb.RPC_SubOpts) bool { return !may(s.GetTopicid()) })
+	rpc.Subscriptions = slices.DeleteFunc(rpc.Subscriptions, func(s *pubsubpb.RPC_SubOpts) bool { return !hear(s.GetTopicid()) })
 	rpc.Publish = slices.DeleteFunc(rpc.Publish, func(m *pubsubpb.Message) bool { return !may(m.GetTopic()) })
 	if c := rpc.Control; c != nil {
 		c.Ihave = slices.DeleteFunc(c.Ihave, func(x *pubsubpb.ControlIHave) bool { return !may(x.GetTopicID()) })

@@ -118,7 +118,8 @@ func TestReaderHandsOnWholeRPCs(t *testing.T) {
 func TestWithoutBarredTopics(t *testing.T) {
 	one := encodeRPC(t, everything())
 	framed := append(binary.AppendUvarint(nil, uint64(len(one))), one...)
-	kept, err := withoutBarred(framed, func(topic string) bool { return topic != "b" })
+	notB, all, none := func(topic string) bool { return topic != "b" }, func(string) bool { return true }, func(string) bool { return false }
+	kept, err := withoutBarred(framed, notB, notB)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,12 +136,19 @@ func TestWithoutBarredTopics(t *testing.T) {
 		len(c.Iwant) != 1 || len(c.Idontwant) != 1 || bytes.Contains(kept, []byte{'\x01', 'b'}) {
 		t.Errorf("kept %v", &rpc)
 	}
+	if kept, err = withoutBarred(framed, notB, all); err != nil {
+		t.Fatal(err)
+	}
+	_, n = binary.Uvarint(kept)
+	if err := proto.Unmarshal(kept[n:], &rpc); err != nil || len(rpc.Subscriptions) != 2 || len(rpc.Publish) != 1 {
+		t.Errorf("kept %v, %v, of what a peer may hear of and not read", &rpc, err)
+	}
 	only := encodeRPC(t, &pubsubpb.RPC{Subscriptions: []*pubsubpb.RPC_SubOpts{{Topicid: ptr("b")}}})
-	kept, err = withoutBarred(append(binary.AppendUvarint(nil, uint64(len(only))), only...), func(string) bool { return false })
+	kept, err = withoutBarred(append(binary.AppendUvarint(nil, uint64(len(only))), only...), none, none)
 	if err != nil || len(kept) != 0 {
 		t.Errorf("of nothing else %d bytes are kept, %v", len(kept), err)
 	}
-	if _, err := withoutBarred(framed[:9], func(string) bool { return true }); err == nil {
+	if _, err := withoutBarred(framed[:9], notB, notB); err == nil {
 		t.Error("a part of an RPC goes through")
 	}
 }

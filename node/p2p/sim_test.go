@@ -148,6 +148,8 @@ func (p *pact) seenBy(m *member, parties ...*member) protocol.Membership {
 		}
 		if reads {
 			ms.Topics = append(ms.Topics, topic)
+		} else {
+			ms.Outlets = append(ms.Outlets, topic)
 		}
 	}
 	for _, other := range parties {
