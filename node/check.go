@@ -65,6 +65,9 @@ func (n *Node) check(w *world, from protocol.Peer, agreement protocol.AgreementI
 	if err != nil {
 		return nil, err
 	}
+	if err := w.closed.Check(h.Log().Hash(), m.Position()); err != nil {
+		return nil, err
+	}
 	if held := n.cfg.Store.Position(h.Log()); h.Sequence == held.Sequence && m.Hash() == held.Head {
 		return nil, errHeld
 	}
@@ -103,11 +106,7 @@ func (w *world) standing(g *governing, h protocol.Header) (ed25519.PublicKey, er
 	if _, ok := g.topics[h.Lane.Topic]; !ok {
 		return nil, protocol.Errorf(protocol.Unverified, op, "the agreement has no topic %q", h.Lane.Topic)
 	}
-	log := h.Log().Hash()
-	end, closed := g.closings[log]
-	if at, ok := w.closings[log]; ok && (!closed || at.Sequence < end.Sequence) {
-		end, closed = at, true
-	}
+	end, closed := w.closed.End(h.Log().Hash())
 	if closed && h.Sequence > end.Sequence {
 		return nil, protocol.Errorf(protocol.Refused, op, "the log was closed at message %d; this is message %d", end.Sequence, h.Sequence)
 	}

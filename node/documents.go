@@ -27,7 +27,7 @@ func (n *Node) rebuild() error {
 		self: n.cfg.Member, until: now.Add(24 * time.Hour),
 		agreements: map[protocol.AgreementID]*governing{}, members: map[protocol.MemberID]*member{},
 		keys: map[authorKey]protocol.PublicKey{}, retired: map[authorKey]bool{},
-		identities: map[string]protocol.MemberID{}, closings: map[protocol.Hash]protocol.Position{},
+		identities: map[string]protocol.MemberID{},
 	}
 	var records, agreements []protocol.Document
 	err := n.cfg.Documents.Load(func(kind, name string, version uint64, payload, signatures []byte) error {
@@ -55,6 +55,7 @@ func (n *Node) rebuild() error {
 	}
 	w.takeRecords(records, now)
 	w.takeAgreements(agreements, now)
+	w.closeLogs()
 	if err := n.compile(w, now); err != nil {
 		return err
 	}
@@ -175,9 +176,6 @@ func (w *world) index(m *member, now time.Time) {
 		for _, e := range r.Retired {
 			key := authorKey{protocol.Author{Member: m.id, Node: e.Number}, e.Epoch}
 			w.keys[key], w.retired[key] = e.Key, true
-			for _, c := range e.Closing {
-				w.closings[c.Log] = c.Position
-			}
 		}
 		w.change(r.Until, now)
 	}
@@ -206,7 +204,7 @@ func (w *world) takeAgreements(documents []protocol.Document, now time.Time) {
 // settle finds the newest version that the required signers have signed; where
 // there is none the newest that is here waits for signatures.
 func (w *world) settle(chain []kept[*protocol.Agreement], now time.Time) *governing {
-	g := &governing{versions: chain, bound: map[protocol.MemberID]bool{}, closings: map[protocol.Hash]protocol.Position{}}
+	g := &governing{versions: chain, bound: map[protocol.MemberID]bool{}}
 	valid := map[protocol.Hash]protocol.SignedVersion{}
 	signedEver := map[protocol.MemberID]bool{}
 	for _, k := range chain {
@@ -252,13 +250,15 @@ func (w *world) settleState(g *governing, signedEver map[protocol.MemberID]bool,
 			unsigned++
 			continue
 		}
+		m := w.members[p.ID]
+		if m != nil && !m.rooted(p) {
+			w.fault("record-not-of-party", fmt.Sprintf("the record of %s that is here does not begin with the root key that the agreement %s names; nothing from it counts", p.Handle, a.Name))
+			continue
+		}
 		// A party whose record has run out stands for nothing until it is renewed.
-		if m := w.members[p.ID]; m == nil || m.latest().Until.After(now) {
+		if m == nil || m.latest().Until.After(now) {
 			g.bound[p.ID] = true
 		}
-	}
-	for _, c := range a.Cuts {
-		g.closings[c.Log] = c.Position
 	}
 	for _, c := range a.Clauses {
 		for _, at := range []time.Time{c.Starts, c.Ends} {
@@ -288,6 +288,25 @@ func (w *world) settleState(g *governing, signedEver map[protocol.MemberID]bool,
 	case !g.party:
 		g.state = stateNotParty
 	}
+}
+
+// closeLogs gathers which logs are closed: by the cuts of the agreements that
+// count, and by the newest records.
+func (w *world) closeLogs() {
+	var agreements []*protocol.Agreement
+	for _, g := range w.agreements {
+		agreements = append(agreements, g.doc)
+	}
+	var records []*protocol.Record
+	for _, m := range w.members {
+		if len(m.records) > 0 {
+			records = append(records, m.records[len(m.records)-1].parsed)
+		}
+		if p := m.profile(); p != nil {
+			records = append(records, p)
+		}
+	}
+	w.closed = protocol.NewClosedLogs(agreements, records)
 }
 
 func setOf(ids []protocol.MemberID) map[protocol.MemberID]bool {

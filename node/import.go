@@ -158,11 +158,10 @@ func (n *Node) takeRecord(d protocol.Document, from string) (Imported, bool, err
 	if _, err := protocol.VerifyRecord(d, prev); err != nil {
 		return done, false, err
 	}
-	if pinned, named := w.pinnedRoot(r.Member); named && prev == nil && pinned != r.Root {
-		return done, false, protocol.Errorf(protocol.Unverified, "import",
-			"the record of %s is signed by %s, but the agreement names %s as its root key", r.Handle, r.Root, pinned)
-	} else if from != "" && !named && prev == nil {
-		return done, false, protocol.Errorf(protocol.Unverified, "import", "a peer sent the record of %s, who is in no agreement here", r.Handle)
+	if prev == nil {
+		if err := w.checkFirst(r, from != ""); err != nil {
+			return done, false, err
+		}
 	}
 	if !n.now().Before(r.Until) {
 		done.Text = "the record has run out; ask for a newer one"
@@ -171,16 +170,36 @@ func (n *Node) takeRecord(d protocol.Document, from string) (Imported, bool, err
 	return done, true, n.cfg.Documents.Save(folder, name, r.Version, d.Payload, protocol.EncodeSignatures(d.Signatures))
 }
 
-// pinnedRoot returns the root key that an agreement here names for a member.
-func (w *world) pinnedRoot(id protocol.MemberID) (protocol.PublicKey, bool) {
+// checkFirst doubts the first record or profile of a member: what agreements and
+// the other kind of record say of its root key must agree with it, and a peer may
+// bring one only of a member that an agreement names.
+func (w *world) checkFirst(r *protocol.Record, fromPeer bool) error {
+	const op = "import"
+	named := false
 	for _, g := range w.agreements {
-		for _, p := range g.doc.Parties {
-			if p.ID == id {
-				return p.Root, true
+		if p := g.doc.Party(r.Member); p != nil {
+			named = true
+			// A profile may begin under a root key that the record came to later.
+			if err := r.CheckRoot(*p); err != nil && !w.chained(r) {
+				return err
 			}
 		}
 	}
-	return protocol.PublicKey{}, false
+	switch m := w.members[r.Member]; {
+	case m != nil && !named && !w.chained(r):
+		return protocol.E(protocol.Unverified, op, fmt.Errorf("the record of %s is signed by %s, which is no root key of the member that is known here under that id", r.Handle, r.Root),
+			"ask the member by another way which key is right")
+	case fromPeer && !named:
+		return protocol.Errorf(protocol.Unverified, op, "a peer sent the record of %s, who is in no agreement here", r.Handle)
+	}
+	return nil
+}
+
+// chained reports whether the root key of a first profile is among those of the
+// member's records, or the other way round.
+func (w *world) chained(r *protocol.Record) bool {
+	m := w.members[r.Member]
+	return m != nil && slices.ContainsFunc(slices.Concat(m.records, m.profiles), func(k kept[*protocol.Record]) bool { return k.parsed.Root == r.Root })
 }
 
 // freeName keeps two members, or two agreements, of one name apart on disk.
@@ -232,10 +251,16 @@ func (n *Node) takeAgreement(d protocol.Document, only protocol.AgreementID) (Im
 		return done, false, protocol.E(protocol.Unverified, op, fmt.Errorf("version %d of %s builds on a version that is not here", a.Version, a.Name),
 			"import the versions before it first")
 	}
-	merged := protocol.MergeSignatures(known.Signatures, d.Signatures)
-	if _, err := protocol.VerifyAgreement(protocol.Document{Type: d.Type, Payload: d.Payload, Signatures: merged}, previous); err != nil {
+	all := protocol.Document{Type: d.Type, Payload: d.Payload, Signatures: protocol.MergeSignatures(known.Signatures, d.Signatures)}
+	if _, err := protocol.VerifyAgreement(all, previous); err != nil {
 		return done, false, err
 	}
+	// Strangers' signatures, true as they may be, would only fill the room.
+	asked := []*protocol.Agreement{a}
+	for _, p := range previous {
+		asked = append(asked, p.Agreement)
+	}
+	merged := protocol.TrueSignatures(all, asked...)
 	if known.Payload != nil && len(merged) == len(known.Signatures) {
 		done.State, done.Text = w.imported(done)
 		done.Text = "nothing new in it: " + done.Text

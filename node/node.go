@@ -44,7 +44,8 @@ type Node struct {
 	notes    chan protocol.AuditRow // rows that belong to no message
 	quotas   quotas
 	marks    definitions
-	held     gapBuffer // owned by the pipeline's storing stage
+	held     gapBuffer   // owned by the pipeline's storing stage
+	versions logVersions // owned by the pipeline's storing stage
 	unstored atomic.Int64
 }
 

@@ -189,6 +189,7 @@ func (n *Node) storeStage(ctx context.Context) error {
 func (n *Node) storeArrivals(ctx context.Context, arrivals []*arrival) error {
 	w, now := n.world.Load(), n.now()
 	heads := map[protocol.LogID]uint64{}
+	var refused error
 	var ready []*arrival
 	var ins []store.Arrival
 	var take func(a *arrival)
@@ -204,6 +205,13 @@ func (n *Node) storeArrivals(ctx context.Context, arrivals []*arrival) error {
 			n.resync(w, log.Agreement)
 			return
 		}
+		if seq == head+1 {
+			if err := n.versions.follow(n, log, a.message.Header().AgreementVersion); err != nil {
+				n.noteRefusal(w, a.from, log.Agreement, log.Lane.Topic, a.bytes, protocol.Reject, err)
+				refused = errors.Join(refused, err)
+				return
+			}
+		}
 		heads[log] = max(head, seq)
 		ready = append(ready, a)
 		ins = append(ins, n.decideArrival(w, a, now))
@@ -215,7 +223,7 @@ func (n *Node) storeArrivals(ctx context.Context, arrivals []*arrival) error {
 		take(a)
 	}
 	if len(ins) == 0 {
-		return nil
+		return refused
 	}
 	var failed error
 	for i, r := range n.cfg.Store.PutAll(ctx, ins) {
@@ -227,9 +235,45 @@ func (n *Node) storeArrivals(ctx context.Context, arrivals []*arrival) error {
 	}
 	if failed != nil {
 		n.cfg.Logger.Error("received messages could not be stored", "err", failed)
+		n.versions.forget()
 	}
-	return failed
+	return errors.Join(failed, refused)
 }
+
+// logVersions remembers under which version of its agreement the last message of
+// each log was sealed: along a log it never falls (format spec, "Header").
+type logVersions struct {
+	last map[protocol.LogID]uint64
+}
+
+// follow doubts the next message of a log.
+func (v *logVersions) follow(n *Node, log protocol.LogID, version uint64) error {
+	last, ok := v.last[log]
+	if !ok {
+		if at := n.cfg.Store.Position(log).Sequence; at > 0 {
+			err := n.cfg.Store.Range(log, at-1, at, func(_ uint64, frame []byte) bool {
+				if s, err := n.cfg.Codec.Decode(frame); err == nil {
+					last = s.Header().AgreementVersion
+				}
+				return true
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	if version < last {
+		return protocol.Errorf(protocol.Invalid, "check", "it was sealed under version %d of the agreement, and the message before it under version %d; versions never fall along a log", version, last)
+	}
+	if v.last == nil || len(v.last) >= definitionsMost {
+		v.forget()
+	}
+	v.last[log] = version
+	return nil
+}
+
+// forget makes the store say again what it holds.
+func (v *logVersions) forget() { v.last = map[protocol.LogID]uint64{} }
 
 // decideArrival asks policy about each object of a message.
 func (n *Node) decideArrival(w *world, a *arrival, now time.Time) store.Arrival {

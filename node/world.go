@@ -27,7 +27,7 @@ type world struct {
 	keys       map[authorKey]protocol.PublicKey
 	retired    map[authorKey]bool           // keys of closed nodes: valid up to closing positions only
 	identities map[string]protocol.MemberID // STIX identity → the member that bound it
-	closings   map[protocol.Hash]protocol.Position
+	closed     protocol.ClosedLogs
 	findings   []Finding
 }
 
@@ -56,6 +56,23 @@ func (m *member) latest() *protocol.Record {
 		return m.records[len(m.records)-1].parsed
 	}
 	return m.profile()
+}
+
+// rooted reports whether what is known of the member is of the party that an
+// agreement names: records and profiles are chains of their own, and each must
+// reach the root key, or a root key of the other that does.
+func (m *member) rooted(p protocol.Party) bool {
+	roots := func(list []kept[*protocol.Record]) (roots []protocol.PublicKey, reach bool) {
+		for _, k := range list {
+			roots, reach = append(roots, k.parsed.Root), reach || k.parsed.CheckRoot(p) == nil
+		}
+		return roots, reach
+	}
+	records, recordsReach := roots(m.records)
+	profiles, profilesReach := roots(m.profiles)
+	shared := slices.ContainsFunc(records, func(k protocol.PublicKey) bool { return slices.Contains(profiles, k) })
+	return (len(records) == 0 || recordsReach || (profilesReach && shared)) &&
+		(len(profiles) == 0 || profilesReach || (recordsReach && shared))
 }
 
 func (m *member) profile() *protocol.Record {
@@ -88,7 +105,6 @@ type governing struct {
 	party    bool
 	timed    bool                           // some clause has dates of its own
 	topics   map[string][]protocol.MemberID // readers by topic; the zero id is the public
-	closings map[protocol.Hash]protocol.Position
 }
 
 func (g *governing) public() bool  { return g.doc.Visibility == protocol.Public }
@@ -213,7 +229,7 @@ func (w *world) mayHold(g *governing, log protocol.LogID) bool {
 	if g.stands(log.Author.Member) {
 		return true
 	}
-	_, closed := g.closings[log.Hash()]
+	_, closed := w.closed.End(log.Hash())
 	return closed
 }
 
