@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"entente/cmd/entente/bare"
 	"entente/node"
@@ -44,7 +45,7 @@ the program; the rates say something about the machine.`,
 	cmd.Flags().IntVar(&b.objects, "objects", 200000, "how many objects go through each pipe")
 	cmd.Flags().IntVar(&b.rounds, "rounds", 1, "how often each pipe runs; the best of each counts")
 	cmd.Flags().BoolVar(&b.json, "json", false, "print one JSON object")
-	cmd.Flags().StringVar(&b.profile, "profile", "", "write a CPU profile of the whole pipe to this file")
+	cmd.Flags().StringVar(&b.profile, "profile", "", "write a CPU profile to this file and leave the bare pipe out")
 	cmd.Flags().StringVar(&b.dir, "dir", "", "folder for the stores (default: the system's temporary folder)")
 	return cmd
 }
@@ -73,6 +74,8 @@ type benchPipe struct {
 	Whole       float64 `json:"whole_objects_per_second"`
 	Bare        float64 `json:"bare_objects_per_second"`
 	Ratio       float64 `json:"ratio"`
+	WholeCPU    float64 `json:"whole_cpu_microseconds_per_object"` // both nodes, all threads
+	BareCPU     float64 `json:"bare_cpu_microseconds_per_object"`
 	PublishOnly float64 `json:"publish_objects_per_second"`    // until the receipt
 	IndexLag    float64 `json:"value_index_lag_seconds"`       // after the last object was stored
 	PeakMiB     float64 `json:"peak_go_memory_mib_both_nodes"` // from the runtime, both nodes and the input together
@@ -85,6 +88,9 @@ type benchLookup struct {
 	P99    float64 `json:"p99_microseconds"`
 	Many   float64 `json:"ten_thousand_in_one_call_seconds"`
 }
+
+// benchCaches is the default of a node's configuration, in MiB.
+const benchCaches = 192
 
 // profiled runs the benchmark, under the profiler where that was asked for.
 func (b *bench) profiled(ctx context.Context) error {
@@ -104,21 +110,24 @@ func (b *bench) profiled(ctx context.Context) error {
 }
 
 func (b *bench) run(ctx context.Context) error {
+	boundMemory(benchCaches, 2)
 	objects := benchObjects(b.objects)
 	out := benchResult{Objects: len(objects), Cores: runtime.GOMAXPROCS(0)}
 	for _, sync := range []bool{false, true} {
 		p := benchPipe{Sync: sync}
 		for range b.rounds {
-			rate, err := b.bare(ctx, objects, sync)
-			if err != nil {
-				return fmt.Errorf("bare pipe: %w", err)
+			if b.profile == "" {
+				if err := b.bare(ctx, objects, sync, &p); err != nil {
+					return fmt.Errorf("bare pipe: %w", err)
+				}
 			}
-			p.Bare = max(p.Bare, rate)
 			if err := b.whole(ctx, objects, sync, &p, &out.Lookup); err != nil {
 				return fmt.Errorf("whole pipe: %w", err)
 			}
 		}
-		p.Ratio = p.Whole / p.Bare
+		if p.Bare > 0 {
+			p.Ratio = p.Whole / p.Bare
+		}
 		out.Pipes = append(out.Pipes, p)
 	}
 	if b.json {
@@ -131,14 +140,14 @@ func (b *bench) run(ctx context.Context) error {
 
 func (b *bench) print(r benchResult) error {
 	t := tabwriter.NewWriter(b.out, 2, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(t, "objects/s, %d objects, %d cores\t\t\t\t\t\t\t\n", r.Objects, r.Cores)
-	fmt.Fprintf(t, "writes\twhole\tbare\tratio\tpublish alone\tindex lag\tmemory\t\n")
+	fmt.Fprintf(t, "objects/s, %d objects, %d cores\t\t\t\t\t\t\t\t\t\n", r.Objects, r.Cores)
+	fmt.Fprintf(t, "writes\twhole\tbare\tratio\tCPU whole\tCPU bare\tpublish alone\tindex lag\tmemory\t\n")
 	for _, p := range r.Pipes {
 		name := "asynchronous"
 		if p.Sync {
 			name = "synchronous"
 		}
-		fmt.Fprintf(t, "%s\t%.0f\t%.0f\t%.2f\t%.0f\t%.1f s\t%.0f MiB\t\n", name, p.Whole, p.Bare, p.Ratio, p.PublishOnly, p.IndexLag, p.PeakMiB)
+		fmt.Fprintf(t, "%s\t%.0f\t%.0f\t%.2f\t%.1f µs\t%.1f µs\t%.0f\t%.1f s\t%.0f MiB\t\n", name, p.Whole, p.Bare, p.Ratio, p.WholeCPU, p.BareCPU, p.PublishOnly, p.IndexLag, p.PeakMiB)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -148,19 +157,39 @@ func (b *bench) print(r benchResult) error {
 	return err
 }
 
-func (b *bench) bare(ctx context.Context, objects [][]byte, sync bool) (float64, error) {
+// lessOf keeps the smaller of two measurements, of which 0 is none.
+func lessOf(had, got float64) float64 {
+	if had == 0 {
+		return got
+	}
+	return min(had, got)
+}
+
+// cpuTime is what all threads of the process have computed so far.
+func cpuTime() time.Duration {
+	var u unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// bare pushes all objects through the bare machinery.
+func (b *bench) bare(ctx context.Context, objects [][]byte, sync bool, p *benchPipe) error {
 	dir, err := os.MkdirTemp(b.dir, "entente-bare-")
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer os.RemoveAll(dir)
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	r, err := bare.Run(ctx, bare.Config{Objects: objects, Batch: 500, Bytes: 400 << 10, Sync: sync, Dir: dir})
+	r, err := bare.Run(ctx, bare.Config{CPU: cpuTime, Objects: objects, Batch: 500, Bytes: 400 << 10, Sync: sync, Dir: dir})
 	if err != nil {
-		return 0, err
+		return err
 	}
-	return r.Rate(), nil
+	p.Bare = max(p.Bare, r.Rate())
+	p.BareCPU = lessOf(p.BareCPU, float64(r.CPU.Microseconds())/float64(r.Objects))
+	return nil
 }
 
 // whole publishes all objects at one of two nodes and waits for the other.
@@ -178,7 +207,7 @@ func (b *bench) whole(ctx context.Context, objects [][]byte, sync bool, p *bench
 	logger := slog.New(slog.NewTextHandler(b.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	var ends [2]*ally
 	for i, handle := range []string{"sender", "receiver"} {
-		if ends[i], err = a.add(ctx, handle, handle, "company", assemblyOptions{Async: !sync, Memory: 192 << 20}, logger); err != nil {
+		if ends[i], err = a.add(ctx, handle, handle, "company", assemblyOptions{Async: !sync, Memory: benchCaches << 20}, logger); err != nil {
 			return err
 		}
 	}
@@ -194,7 +223,7 @@ func (b *bench) whole(ctx context.Context, objects [][]byte, sync bool, p *bench
 		return err
 	}
 	watch := watchMemory()
-	start := time.Now()
+	start, computed := time.Now(), cpuTime()
 	next := 0
 	receipt, err := ends[0].running.node.Publish(ctx, node.PublishRequest{Topic: "bench/objects", Items: func() (stix.Item, error) {
 		if next == len(objects) {
@@ -218,6 +247,7 @@ func (b *bench) whole(ctx context.Context, objects [][]byte, sync bool, p *bench
 		return err
 	}
 	whole := time.Since(start)
+	p.WholeCPU = lessOf(p.WholeCPU, float64((cpuTime()-computed).Microseconds())/float64(len(objects)))
 	p.Whole = max(p.Whole, float64(len(objects))/whole.Seconds())
 	p.PublishOnly = max(p.PublishOnly, float64(len(objects))/published.Seconds())
 	if err := wait("the value index", func() bool { s := store.Stats(); return s.Indexed >= s.LastAdded }); err != nil {

@@ -37,7 +37,7 @@ type config struct {
 	APIListen      string   `yaml:"api-listen"`      // loopback host:port for HTTP with a token; default none
 	LogLevel       string   `yaml:"log-level"`       // debug, info, warn, error; default info
 	LogFormat      string   `yaml:"log-format"`      // text or json; default text
-	Memory         int      `yaml:"memory"`          // MiB for the store's caches; default 192
+	Memory         int      `yaml:"memory"`          // MiB for the store's caches; the process stays within 256 more; default 192
 	Async          bool     `yaml:"async"`           // acknowledge before the disk has it; a power cut may lose the last second
 }
 

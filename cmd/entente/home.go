@@ -306,6 +306,7 @@ func (c *cli) up(cmd *cobra.Command, handle, name string) error {
 	if err != nil {
 		return err
 	}
+	boundMemory(c.config.Memory, 1)
 	a, err := assemble(id.keys, id.record.Member, assemblyOptions{
 		Home: c.home, Listen: c.config.Listen, PublicListen: c.config.PublicListen, Memory: int64(c.config.Memory) << 20, Async: c.config.Async, Logger: logger,
 	})

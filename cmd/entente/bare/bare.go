@@ -30,11 +30,12 @@ import (
 
 // Config says what to push through.
 type Config struct {
-	Objects [][]byte // pushed once each
-	Batch   int      // objects a message
-	Bytes   int      // most bytes a message before compression
-	Sync    bool     // each group of writes reaches the disk before it counts
-	Dir     string   // folder for both stores
+	Objects [][]byte             // pushed once each
+	Batch   int                  // objects a message
+	Bytes   int                  // most bytes a message before compression
+	CPU     func() time.Duration // what the process has computed so far
+	Sync    bool                 // each group of writes reaches the disk before it counts
+	Dir     string               // folder for both stores
 }
 
 // Result is what came of a run.
@@ -43,6 +44,7 @@ type Result struct {
 	Messages int
 	Bytes    int64 // of messages on the wire
 	Elapsed  time.Duration
+	CPU      time.Duration
 }
 
 // Rate returns objects a second.
@@ -76,7 +78,7 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	start := time.Now()
+	start, computed := time.Now(), cfg.CPU()
 	credit := make(chan struct{}, window)
 	messages := (&batcher{cfg: cfg}).count()
 	var wg sync.WaitGroup
@@ -93,7 +95,7 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 	if err := context.Cause(ctx); err != nil {
 		return Result{}, err
 	}
-	return Result{Objects: len(cfg.Objects), Messages: messages, Bytes: wire, Elapsed: time.Since(start)}, nil
+	return Result{Objects: len(cfg.Objects), Messages: messages, Bytes: wire, Elapsed: time.Since(start), CPU: cfg.CPU() - computed}, nil
 }
 
 // end is one of the two: a host, its topic and its store.
