@@ -53,6 +53,7 @@ type resident struct {
 	store     *store.Store
 	node      *node.Node
 	addresses [2]string
+	hosts     [2]*p2p.Host
 	random    *rand.ChaCha8
 	stop      context.CancelFunc
 	ended     chan error
@@ -159,9 +160,8 @@ func (r *resident) start() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var hosts [2]*p2p.Host
 	for i, role := range []protocol.KeyRole{protocol.TransportKey, protocol.PublicTransportKey} {
-		hosts[i], err = p2p.New(p2p.Config{
+		r.hosts[i], err = p2p.New(p2p.Config{
 			Key: r.keys[role], Public: i == 1, Listen: []string{r.addresses[i]}, Handler: r.node, Logger: logger,
 			Extra: []libp2p.Option{simlibp2p.QUICSimnet(r.lab.net, r.lab.link)},
 		})
@@ -169,7 +169,7 @@ func (r *resident) start() {
 			t.Fatal(err)
 		}
 	}
-	r.node.Attach(hosts[0], hosts[1])
+	r.node.Attach(r.hosts[0], r.hosts[1])
 	ctx, cancel := context.WithCancel(context.Background())
 	r.stop, r.ended = cancel, make(chan error, 1)
 	go func(n *node.Node, ended chan error) { ended <- n.Run(ctx) }(r.node, r.ended)

@@ -28,7 +28,9 @@ func TestStories(t *testing.T) {
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := &story{lab: newLab(t)}
+				s := &story{
+					lab: newLab(t), tails: map[string]*follower{}, stops: map[string]context.CancelFunc{}, firsts: map[string]*protocol.Agreement{},
+				}
 				datadriven.RunTest(t, file, func(t *testing.T, d *datadriven.TestData) string { return s.play(t, d) })
 			})
 		})
@@ -36,7 +38,14 @@ func TestStories(t *testing.T) {
 }
 
 // story plays one file.
-type story struct{ lab *lab }
+type story struct {
+	lab        *lab
+	tails      map[string]*follower           // by member
+	stops      map[string]context.CancelFunc  // of tails
+	firsts     map[string]*protocol.Agreement // version 1, by name
+	payload    []byte                         // of the document that was written last
+	signatures []protocol.Signature
+}
 
 func (s *story) play(t *testing.T, d *datadriven.TestData) string {
 	t.Helper()
@@ -94,6 +103,19 @@ func (s *story) play(t *testing.T, d *datadriven.TestData) string {
 			return "error: " + err.Error() + "\n"
 		}
 		return out.State + ": " + out.Text + "\n"
+	case "force":
+		if err := at.force(arg("topic"), s.objects(d.Input)...); err != nil {
+			return "error: " + err.Error() + "\n"
+		}
+		return ""
+	case "tail":
+		return s.tail(t, at, arg("topic"), d.HasArg("resume"))
+	case "tail-shows":
+		return s.tailShows(at)
+	case "document":
+		return s.write(t, d, arg)
+	case "import":
+		return s.take(at, d.HasArg("signatures"))
 	case "holds":
 		return s.holds(at, arg("topic"))
 	case "lookup":
@@ -111,12 +133,11 @@ func (s *story) play(t *testing.T, d *datadriven.TestData) string {
 	return ""
 }
 
-// publish publishes the objects that the input describes, one a line: type,
-// name, and properties.
-func (s *story) publish(t *testing.T, at *resident, topic string, d *datadriven.TestData) string {
-	t.Helper()
+// objects are those that the input describes, one a line: type, name, and
+// properties; or raw and the bytes.
+func (s *story) objects(input string) []string {
 	var objects []string
-	for line := range strings.Lines(d.Input) {
+	for line := range strings.Lines(input) {
 		words := strings.Fields(line)
 		if words[0] == "raw" {
 			objects = append(objects, strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), "raw")))
@@ -129,6 +150,13 @@ func (s *story) publish(t *testing.T, at *resident, topic string, d *datadriven.
 		}
 		objects = append(objects, object(words[0], words[1], with))
 	}
+	return objects
+}
+
+// publish publishes objects and tells what the receipt says.
+func (s *story) publish(t *testing.T, at *resident, topic string, d *datadriven.TestData) string {
+	t.Helper()
+	objects := s.objects(d.Input)
 	r, err := at.node.Publish(context.Background(), node.PublishRequest{Topic: topic, Items: items(objects...), DryRun: d.HasArg("dry"), Strict: d.HasArg("strict")})
 	if err != nil {
 		return fmt.Sprintf("%s: %v\n", protocol.KindOf(err), err)
