@@ -118,14 +118,22 @@ func (s *Store) At(added int64) (Version, error) {
 	return v, err
 }
 
-// Get returns all stored versions of an object, newest first, one a
-// provenance. None is no error.
-func (s *Store) Get(id string) ([]Version, error) {
+// Arrivals returns the stamps of all stored versions of an object, in the order
+// of Get, without reading them. Stamps of another object whose id has the same
+// hash, which takes 2^64 attempts to make, may be among them.
+func (s *Store) Arrivals(id string) ([]int64, error) {
 	var stamps []int64
 	err := s.db.scan(objectPrefix(id), nil, true, func(k, _ []byte) bool {
 		stamps = append(stamps, int64(lastNumber(k)))
 		return true
 	})
+	return stamps, err
+}
+
+// Get returns all stored versions of an object, newest first, one a
+// provenance. None is no error.
+func (s *Store) Get(id string) ([]Version, error) {
+	stamps, err := s.Arrivals(id)
 	if err != nil {
 		return nil, err
 	}
