@@ -126,7 +126,7 @@ func TestAuditOfRefusedObject(t *testing.T) {
 		in.Leaves[1].Allowed = false
 		rows := []protocol.AuditRow{
 			{Kind: protocol.AuditDecision, Action: "receive", Outcome: "allow", Log: &a.log, Sequence: 1, Positions: []int{0}},
-			{Kind: protocol.AuditDecision, Action: "receive", Outcome: "refuse", Log: &a.log, Sequence: 1, Positions: []int{1}, Objects: []string{indicatorID(1)}},
+			{Kind: protocol.AuditDecision, Action: "receive", Outcome: "refuse", Log: &a.log, Sequence: 1, Positions: []int{1}},
 		}
 		if _, _, err := s.Put(context.Background(), m, in.Leaves, rows); err != nil {
 			t.Fatal(err)
