@@ -260,7 +260,7 @@ func (r *reading) pick(v store.Version, all bool, words []string) ([]Version, er
 	if all {
 		return r.show([]seen{s})
 	}
-	versions, err := r.versions(v.ID)
+	versions, err := r.besides(s)
 	if err != nil || len(versions) == 0 {
 		return nil, err
 	}
@@ -268,8 +268,27 @@ func (r *reading) pick(v store.Version, all bool, words []string) ([]Version, er
 	if !newest.object.Modified.Equal(s.object.Modified) {
 		return nil, nil // an older version; the newest comes by itself
 	}
-	shown, err := r.show(slices.DeleteFunc(versions, func(o seen) bool { return !o.object.Modified.Equal(newest.object.Modified) }))
-	return shown, err
+	if _, known := r.memo[v.ID]; !known {
+		// What refers to it mostly comes later in the scan, and need not read it
+		// again to know.
+		if r.memo[v.ID], err = r.complete(newest); err != nil {
+			return nil, err
+		}
+	}
+	return r.show(slices.DeleteFunc(versions, func(o seen) bool { return !o.object.Modified.Equal(newest.object.Modified) }))
+}
+
+// besides returns what versions does, given one of them: mostly the only one,
+// which need not be read again.
+func (r *reading) besides(s seen) ([]seen, error) {
+	stamps, err := r.node.cfg.Store.Arrivals(s.object.ID)
+	if err != nil {
+		return nil, err
+	}
+	if len(stamps) == 1 && stamps[0] == s.version.Added {
+		return []seen{s}, nil
+	}
+	return r.versions(s.object.ID)
 }
 
 // query translates names into a store query.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/binary"
+	"iter"
 	"slices"
 	"time"
 
@@ -12,11 +13,13 @@ import (
 // Audit appends rows that belong to no message, durable on return.
 func (s *Store) Audit(ctx context.Context, rows ...protocol.AuditRow) error {
 	keys, bytes := entriesOf(nil, rows)
-	return s.doSized(ctx, keys, bytes, func(g *group) error { return g.audit(rows) })
+	return s.doSized(ctx, keys, bytes, func(g *group) error { return g.audit(rows, nil) })
 }
 
 // audit numbers rows and adds them to the group with what finds them again.
-func (g *group) audit(rows []protocol.AuditRow) error {
+// Objects that policy refused are in no index: the rows that decided about
+// these leaves are found by their ids too.
+func (g *group) audit(rows []protocol.AuditRow, leaves []Leaf) error {
 	for _, row := range rows {
 		g.count.AuditRows++
 		row.Number = g.count.AuditRows
@@ -29,6 +32,9 @@ func (g *group) audit(rows []protocol.AuditRow) error {
 		for _, id := range row.Objects {
 			g.set(append(append([]byte{kindNamed}, idHash(id)...), number...), nil)
 		}
+		for id := range refusedBy(row, leaves) {
+			g.set(append(append([]byte{kindNamed}, idHash(id)...), number...), nil)
+		}
 		if row.Log != nil && row.Sequence > 0 {
 			if l := g.log(*row.Log); l.number != 0 {
 				g.set(append(aboutKey(l.number, row.Sequence), number...), nil)
@@ -36,6 +42,25 @@ func (g *group) audit(rows []protocol.AuditRow) error {
 		}
 	}
 	return nil
+}
+
+// refusedBy yields the ids of the leaves that policy did not take and that the
+// row decided about.
+func refusedBy(row protocol.AuditRow, leaves []Leaf) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if row.Kind != protocol.AuditDecision || row.Log == nil {
+			return
+		}
+		about := make(map[int]bool, len(row.Positions))
+		for _, p := range row.Positions {
+			about[p] = true
+		}
+		for _, leaf := range leaves {
+			if !leaf.Allowed && leaf.ID != "" && (row.Positions == nil || about[leaf.Position]) && !yield(leaf.ID) {
+				return
+			}
+		}
+	}
 }
 
 // AuditQuery selects audit rows; zero fields do not restrict.

@@ -31,6 +31,9 @@ type backend interface {
 	// at or after from (at or before it, in reverse), until yield returns false.
 	// It sees one snapshot.
 	scan(prefix, from []byte, reverse bool, yield func(key, value []byte) bool) error
+	// last returns copies of the last entry that begins with prefix and is at or
+	// before from; nil where there is none.
+	last(prefix, from []byte) (key, value []byte, err error)
 	// exist reports which prefixes some key begins with.
 	exist(prefixes [][]byte) ([]bool, error)
 	// room is the most entries of one commit, and the most bytes: of keys, and of
@@ -148,6 +151,22 @@ func (d *disk) scan(prefix, from []byte, reverse bool, yield func(key, value []b
 	})
 }
 
+func (d *disk) last(prefix, from []byte) (key, value []byte, err error) {
+	return key, value, d.db.View(func(txn *badger.Txn) error {
+		o := badger.DefaultIteratorOptions
+		o.Reverse, o.PrefetchValues = true, false // what comes before is not asked for
+		it := txn.NewIterator(o)
+		defer it.Close()
+		it.Seek(from)
+		if !it.ValidForPrefix(prefix) {
+			return nil
+		}
+		key = it.Item().KeyCopy(nil)
+		value, err = it.Item().ValueCopy(nil)
+		return err
+	})
+}
+
 func (d *disk) exist(prefixes [][]byte) ([]bool, error) {
 	out := make([]bool, len(prefixes))
 	order := make([]int, len(prefixes))
@@ -255,6 +274,13 @@ func (m *memory) scan(prefix, from []byte, reverse bool, yield func(key, value [
 		}
 	}
 	return nil
+}
+
+func (m *memory) last(prefix, from []byte) (key, value []byte, err error) {
+	return key, value, m.scan(prefix, from, true, func(k, v []byte) bool {
+		key, value = slices.Clone(k), slices.Clone(v)
+		return false
+	})
 }
 
 func (m *memory) exist(prefixes [][]byte) ([]bool, error) {

@@ -19,7 +19,7 @@ const (
 	kindObject  = 'o' // id hash(16) modified(8) added(8) → nothing: one a leaf
 	kindTopic   = 't' // topic hash(12) added(8) → nothing: one a message
 	kindAudit   = 'a' // row(8) → check, row
-	kindNamed   = 'n' // id hash(16) row(8) → nothing: rows that name an object
+	kindNamed   = 'n' // id hash(16) row(8) → nothing: rows that name an object, or refused it
 	kindAbout   = 'x' // log number(4) sequence(8) row(8) → nothing: rows about a message
 	kindValue   = 'v' // observable key, added(8) → nothing: derived in the background
 	kindSetting = 's' // name → value

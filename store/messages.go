@@ -101,15 +101,23 @@ func (g *group) add(id protocol.LogID, l *logState, m *protocol.Message, leaves 
 	g.count.Messages++
 	g.count.Objects += uint64(allowed)
 	l.position = m.Position()
-	return added, g.audit(audit)
+	return added, g.audit(audit, leaves)
 }
 
 // entriesOf returns the most entries, and bytes of them, that a message or rows
 // take in a transaction.
 func entriesOf(leaves []Leaf, audit []protocol.AuditRow) (keys, bytes int) {
-	keys = 8 + len(leaves) + 2*len(audit)
+	keys = 8 + 2*len(audit)
+	for i := range leaves {
+		if leaves[i].Allowed {
+			keys++
+		}
+	}
 	for i := range audit {
 		keys += len(audit[i].Objects)
+		for range refusedBy(audit[i], leaves) {
+			keys++
+		}
 	}
 	return keys, keys*smallEntry + len(audit)*(inlineValue+entryBytes)
 }

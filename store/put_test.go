@@ -187,6 +187,17 @@ func TestGroupsFitTransactions(t *testing.T) {
 			t.Fatalf("message %d: %v, %v", i, r.Outcome, r.Err)
 		}
 	}
+	// So must those of which nothing is taken: what refused each object is found
+	// by its name.
+	m := a.next(simples(0, 4096)...)
+	none := arrival(t, m)
+	for i := range none.Leaves {
+		none.Leaves[i].Allowed = false
+	}
+	row := protocol.AuditRow{Kind: protocol.AuditDecision, Outcome: "refuse", Log: &a.log, Sequence: m.Header().Sequence}
+	if outcome, _, err := s.Put(context.Background(), m, none.Leaves, []protocol.AuditRow{row}); err != nil || outcome != Stored {
+		t.Fatalf("a message that is refused as a whole: %v, %v", outcome, err)
+	}
 	// Rows that name more objects than a transaction takes are refused alone.
 	ids := make([]string, 60000)
 	for i := range ids {
@@ -196,7 +207,7 @@ func TestGroupsFitTransactions(t *testing.T) {
 	if protocol.KindOf(err) != protocol.Limit || protocol.HintOf(err) == "" {
 		t.Fatalf("a row with %d objects: %v", len(ids), err)
 	}
-	if st := s.Stats(); !st.Accepting || st.AuditRows != 0 {
+	if st := s.Stats(); !st.Accepting || st.AuditRows != 1 {
 		t.Fatalf("after a refused row: %+v", st)
 	}
 }

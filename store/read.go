@@ -1,10 +1,8 @@
 package store
 
 import (
-	"container/list"
 	"encoding/binary"
 	"slices"
-	"sync"
 	"time"
 
 	"entente/protocol"
@@ -30,8 +28,10 @@ func (s *Store) load(added int64) (*loaded, error) {
 	return s.unpack(added, sealed)
 }
 
+// unpack opens a message as stored, keeps it among those read lately, and keeps
+// hold of the bytes.
 func (s *Store) unpack(added int64, sealed []byte) (*loaded, error) {
-	r, err := decodeRecord(slices.Clone(sealed))
+	r, err := decodeRecord(sealed)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func (s *Store) unpack(added int64, sealed []byte) (*loaded, error) {
 		return nil, protocol.E(protocol.Conflict, "read the store", err, "run: entente doctor")
 	}
 	out := &loaded{added, r, m}
-	s.cache.put(added, out)
+	s.cache.put(out)
 	return out, nil
 }
 
@@ -49,22 +49,25 @@ func (s *Store) holder(added int64) (*loaded, error) {
 	if m := s.cache.holder(added); m != nil {
 		return m, nil
 	}
-	var out *loaded
-	var failed error
-	err := s.db.scan([]byte{kindMessage}, key8(kindMessage, uint64(added)), true, func(k, v []byte) bool {
-		out, failed = s.unpack(int64(lastNumber(k)), v)
-		return false
-	})
-	if err == nil {
-		err = failed
-	}
+	k, sealed, err := s.db.last([]byte{kindMessage}, key8(kindMessage, uint64(added)))
 	if err != nil {
 		return nil, err
 	}
-	if out == nil || added-out.added >= int64(out.message.Header().Objects) {
-		return nil, protocol.Errorf(protocol.NotFound, "read the store", "nothing was added at %d", added)
+	if k != nil {
+		m, err := s.unpack(int64(lastNumber(k)), sealed)
+		if err != nil {
+			return nil, err
+		}
+		if m.has(added) {
+			return m, nil
+		}
 	}
-	return out, nil
+	return nil, protocol.Errorf(protocol.NotFound, "read the store", "nothing was added at %d", added)
+}
+
+// has reports whether a leaf of the message was added at the stamp.
+func (m *loaded) has(added int64) bool {
+	return added >= m.added && added-m.added < int64(m.message.Header().Objects)
 }
 
 // Version is one stored version of an object, with one arrival of it.
@@ -115,14 +118,22 @@ func (s *Store) At(added int64) (Version, error) {
 	return v, err
 }
 
-// Get returns all stored versions of an object, newest first, one a
-// provenance. None is no error.
-func (s *Store) Get(id string) ([]Version, error) {
+// Arrivals returns the stamps of all stored versions of an object, in the order
+// of Get, without reading them. Stamps of another object whose id has the same
+// hash, which takes 2^64 attempts to make, may be among them.
+func (s *Store) Arrivals(id string) ([]int64, error) {
 	var stamps []int64
 	err := s.db.scan(objectPrefix(id), nil, true, func(k, _ []byte) bool {
 		stamps = append(stamps, int64(lastNumber(k)))
 		return true
 	})
+	return stamps, err
+}
+
+// Get returns all stored versions of an object, newest first, one a
+// provenance. None is no error.
+func (s *Store) Get(id string) ([]Version, error) {
+	stamps, err := s.Arrivals(id)
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +204,7 @@ func (s *Store) Scan(q Query, yield func(Version) bool) error {
 		var m *loaded
 		if prefix[0] == kindMessage {
 			if m = s.cache.get(added); m == nil {
-				m, failed = s.unpack(added, sealed)
+				m, failed = s.unpack(added, slices.Clone(sealed))
 			}
 		} else {
 			m, failed = s.load(added)
@@ -229,70 +240,4 @@ func (s *Store) scanMessage(q Query, m *loaded, yield func(Version) bool) (more 
 		}
 	}
 	return true, nil
-}
-
-// messageCache keeps messages that were read lately, unpacked, within a budget
-// of bytes.
-type messageCache struct {
-	state *cacheState
-}
-
-type cacheState struct {
-	mu     sync.Mutex
-	budget int64
-	used   int64
-	byAdd  map[int64]*list.Element
-	order  *list.List // most recent first; values are *loaded
-	last   *loaded    // the one asked for last: objects of one message are read together
-}
-
-func newMessageCache(budget int64) messageCache {
-	return messageCache{&cacheState{budget: budget, byAdd: map[int64]*list.Element{}, order: list.New()}}
-}
-
-func (c messageCache) get(added int64) *loaded {
-	s := c.state
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := s.byAdd[added]
-	if e == nil {
-		return nil
-	}
-	s.order.MoveToFront(e)
-	s.last = e.Value.(*loaded)
-	return s.last
-}
-
-// holder returns the message asked for last when it holds the stamp.
-func (c messageCache) holder(added int64) *loaded {
-	s := c.state
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if m := s.last; m != nil && added >= m.added && added-m.added < int64(m.message.Header().Objects) {
-		return m
-	}
-	return nil
-}
-
-func cost(m *loaded) int64 {
-	return int64(len(m.record.frame)+m.message.Header().BodyLength) + 1024
-}
-
-func (c messageCache) put(added int64, m *loaded) {
-	s := c.state
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.last = m
-	if s.byAdd[added] != nil {
-		return
-	}
-	s.byAdd[added] = s.order.PushFront(m)
-	s.used += cost(m)
-	for s.used > s.budget && s.order.Len() > 1 {
-		e := s.order.Back()
-		old := e.Value.(*loaded)
-		s.order.Remove(e)
-		delete(s.byAdd, old.added)
-		s.used -= cost(old)
-	}
 }

@@ -114,7 +114,7 @@ func (s *Store) reindexSome(ctx context.Context, from int64) (next int64, count 
 	var failed error
 	err = s.db.scan([]byte{kindMessage}, key8(kindMessage, uint64(from+1)), false, func(k, sealed []byte) bool {
 		var m *loaded
-		if m, failed = s.unpack(int64(lastNumber(k)), sealed); failed != nil {
+		if m, failed = s.unpack(int64(lastNumber(k)), slices.Clone(sealed)); failed != nil {
 			return false
 		}
 		h := m.message.Header()

@@ -77,7 +77,7 @@ type Store struct {
 	indexed  atomic.Int64 // added stamp up to which values are indexed
 	problem  atomic.Pointer[string]
 	prefixes prefixSet
-	cache    messageCache
+	cache    *messageCache
 }
 
 // logState is what is known of one log. The writer owns it.
