@@ -121,9 +121,11 @@ func BenchmarkScanAttack(b *testing.B) {
 	}
 	b.Run("scan", func(b *testing.B) {
 		b.SetBytes(int64(size))
+		tape := make([]node, 0, 1<<12)
 		for b.Loop() {
 			for _, item := range items {
-				if err := newParser(item.Raw, limits).scan(); err != nil {
+				s := scanner{raw: item.Raw, limits: limits, tape: tape}
+				if err := s.scan(); err != nil {
 					b.Fatal(err)
 				}
 			}

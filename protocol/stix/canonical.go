@@ -16,7 +16,7 @@ import (
 // or Limit.
 func Canonical(raw []byte) ([]byte, error) {
 	hard := Limits{Object: maxObject, Depth: 512, Members: maxObject, List: maxObject, String: maxObject}
-	p := newParser(raw, hard)
+	p := newParser(raw, hard, nil)
 	if err := p.scan(); err != nil {
 		return nil, p.failure(err)
 	}

@@ -193,7 +193,7 @@ func (p *parser) checkList(w where, i int, r rule) *fault {
 	if p.kindOf(i) != nodeArray {
 		return p.mistyped(w, i, "a list")
 	}
-	if p.tape[i].count == 0 {
+	if p.empty(i) {
 		return p.bad(w.String(), "is an empty list; leave the property out")
 	}
 	for number, element := range p.elements(i) {
@@ -317,7 +317,7 @@ func (p *parser) checkDictionary(w where, i int, s shape) *fault {
 	if p.kindOf(i) != nodeObject {
 		return p.mistyped(w, i, "an object")
 	}
-	if p.tape[i].count == 0 && s != shapeDict {
+	if p.empty(i) && s != shapeDict {
 		return p.bad(w.String(), "is an empty dictionary; leave the property out")
 	}
 	for member, value := range p.members(i) {

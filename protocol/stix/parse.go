@@ -17,17 +17,24 @@ import (
 // Unknown properties, extensions and types are taken where their names are
 // well formed. What is odd but not forbidden becomes a Warning.
 func Parse(raw []byte, limits Limits) (*Object, error) {
-	p := newParser(raw, limits)
+	var room [tapeRoom]node // on the stack: everyday objects fit
+	p := newParser(raw, limits, room[:0])
 	if err := p.parse(); err != nil {
 		return nil, p.failure(err)
 	}
 	return p.obj, nil
 }
 
-func newParser(raw []byte, limits Limits) *parser {
-	// Text has some twenty to fifty bytes a value; the tape grows where not.
-	tape := make([]node, 0, min(len(raw)/32, 1<<12)+8)
-	return &parser{scanner: scanner{raw: raw, limits: limits, tape: tape}, obj: &Object{Raw: raw}}
+// tapeRoom is how many nodes Parse has without asking for memory.
+const tapeRoom = 96
+
+// newParser returns a parser whose tape begins in the given room.
+func newParser(raw []byte, limits Limits, room []node) parser {
+	// Text has some sixteen to forty bytes a value; the tape grows where less.
+	if need := len(raw) / 24; need > cap(room) {
+		room = make([]node, 0, min(need, 1<<12))
+	}
+	return parser{scanner: scanner{raw: raw, limits: limits, tape: room}, obj: &Object{Raw: raw}}
 }
 
 // failure makes the error of Parse out of a fault.
@@ -296,7 +303,7 @@ func (p *parser) fill() {
 	o.Revoked = p.has(slotRevoked) && p.kindOf(int(p.slots[slotRevoked])) == nodeTrue
 	if p.has(slotLabels) {
 		i := int(p.slots[slotLabels])
-		o.Labels = make([]string, 0, p.tape[i].count)
+		o.Labels = make([]string, 0, p.inner(i))
 		for _, element := range p.elements(i) {
 			o.Labels = append(o.Labels, p.textOf(element))
 		}
@@ -346,7 +353,7 @@ func (p *parser) fillDetails() {
 	}
 	if p.has(slotHashes) {
 		i := int(p.slots[slotHashes])
-		d.hashes = make([]digest, 0, p.tape[i].count)
+		d.hashes = make([]digest, 0, p.inner(i)/2)
 		for member, value := range p.members(i) {
 			d.hashes = append(d.hashes, digest{algorithm: p.textOf(member), value: p.textOf(value)})
 		}

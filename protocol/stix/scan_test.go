@@ -18,7 +18,7 @@ import (
 // text or both refuse it, but for numbers beyond I-JSON and limits.
 func agrees(t interface{ Fatalf(string, ...any) }, text []byte) {
 	limits := Limits{Object: 1 << 20, Depth: 1000, Members: 1 << 20, List: 1 << 20, String: 1 << 20}
-	p := newParser(text, limits)
+	p := newParser(text, limits, nil)
 	err := p.scan()
 	valid := jsontext.Value(text).IsValid()
 	if err != nil && valid && err.kind == protocol.Invalid && !strings.Contains(err.text, "RFC 7493") {
@@ -78,7 +78,8 @@ func TestDuplicates(t *testing.T) {
 		if err := json.Unmarshal(text, &held); err != nil {
 			t.Fatal(err)
 		}
-		err := newParser(text, DefaultLimits()).scan()
+		s := scanner{raw: text, limits: DefaultLimits()}
+		err := s.scan()
 		if (err == nil) != (len(held) == len(names)) {
 			t.Fatalf("%s: %d names, %d distinct, %v", text, len(names), len(held), err)
 		}

@@ -111,6 +111,12 @@ func (s *scanner) named(i int, name string) bool {
 	return string(s.bytes(i)) == name
 }
 
+// inner returns how many nodes stand within array or object i.
+func (s *scanner) inner(i int) int { return int(s.tape[i].next) - i - 1 }
+
+// empty reports whether array or object i has nothing in it.
+func (s *scanner) empty(i int) bool { return s.inner(i) == 0 }
+
 // kindOf returns the kind of node i.
 func (s *scanner) kindOf(i int) nodeKind { return s.tape[i].kind }
 

@@ -74,7 +74,7 @@ func (p *parser) checkPredefined(path, key string, i int) *fault {
 
 // needMembers requires the named members, and at least one at all.
 func (p *parser) needMembers(path string, i int, names ...string) *fault {
-	if p.tape[i].count == 0 {
+	if p.empty(i) {
 		return p.bad(path, "is empty, it needs at least one property")
 	}
 	for _, name := range names {
