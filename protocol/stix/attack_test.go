@@ -101,9 +101,10 @@ func BenchmarkParseAttack(b *testing.B) {
 	}
 	b.SetBytes(int64(size))
 	b.ReportAllocs()
+	p := NewParser(limits)
 	for b.Loop() {
 		for _, item := range items {
-			if _, err := Parse(item.Raw, limits); err != nil {
+			if _, err := p.Parse(item.Raw); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -24,8 +24,9 @@ func BenchmarkParse(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			b.SetBytes(int64(len(raw)))
 			b.ReportAllocs()
+			p := NewParser(limits)
 			for b.Loop() {
-				if _, err := Parse(raw, limits); err != nil {
+				if _, err := p.Parse(raw); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -16,7 +16,8 @@ import (
 // or Limit.
 func Canonical(raw []byte) ([]byte, error) {
 	hard := Limits{Object: maxObject, Depth: 512, Members: maxObject, List: maxObject, String: maxObject}
-	p := newParser(raw, hard, nil)
+	var p parser
+	p.begin(raw, hard)
 	if err := p.scan(); err != nil {
 		return nil, p.failure(err)
 	}

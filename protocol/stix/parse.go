@@ -16,25 +16,57 @@ import (
 //
 // Unknown properties, extensions and types are taken where their names are
 // well formed. What is odd but not forbidden becomes a Warning.
+//
+// Whoever reads many objects takes a Parser.
 func Parse(raw []byte, limits Limits) (*Object, error) {
-	var room [tapeRoom]node // on the stack: everyday objects fit
-	p := newParser(raw, limits, room[:0])
-	if err := p.parse(); err != nil {
-		return nil, p.failure(err)
-	}
-	return p.obj, nil
+	p := Parser{limits: limits}
+	return p.Parse(raw)
 }
 
-// tapeRoom is how many nodes Parse has without asking for memory.
-const tapeRoom = 96
+// Parser reads objects one after the other, see Parse, and keeps its working
+// memory between them. It is not safe for concurrent use.
+type Parser struct {
+	limits Limits
+	run    parser // of the object being read; between objects it holds working memory only
+}
 
-// newParser returns a parser whose tape begins in the given room.
-func newParser(raw []byte, limits Limits, room []node) parser {
-	// Text has some sixteen to forty bytes a value; the tape grows where less.
-	if need := len(raw) / 24; need > cap(room) {
-		room = make([]node, 0, min(need, 1<<12))
+// NewParser returns a Parser with the given limits.
+func NewParser(limits Limits) *Parser { return &Parser{limits: limits} }
+
+// Parse is the function Parse under the limits of the Parser. The object does
+// not share the Parser's memory.
+func (p *Parser) Parse(raw []byte) (*Object, error) {
+	p.run.begin(raw, p.limits)
+	defer p.run.end()
+	if err := p.run.parse(); err != nil {
+		return nil, p.run.failure(err)
 	}
-	return parser{scanner: scanner{raw: raw, limits: limits, tape: room}, obj: &Object{Raw: raw}}
+	return p.run.obj, nil
+}
+
+// Bounds of the working memory of a Parser, in nodes of the tape.
+const (
+	leastTape = 48      // enough for most everyday objects
+	mostTape  = 1 << 14 // not kept where one object made it longer
+)
+
+// begin readies the parser for an object. A tape that is lent is used again.
+func (p *parser) begin(raw []byte, limits Limits) {
+	tape := p.tape[:0]
+	if cap(tape) == 0 {
+		// Text has some sixteen to forty bytes a value; the tape grows where less.
+		tape = make([]node, 0, max(leastTape, min(len(raw)/24, 1<<12)))
+	}
+	*p = parser{scanner: scanner{raw: raw, limits: limits, tape: tape}, obj: &Object{Raw: raw}}
+}
+
+// end lets go of the object that was read.
+func (p *parser) end() {
+	tape := p.tape
+	if cap(tape) > mostTape {
+		tape = nil
+	}
+	*p = parser{scanner: scanner{tape: tape}}
 }
 
 // failure makes the error of Parse out of a fault.

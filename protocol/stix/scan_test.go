@@ -18,7 +18,7 @@ import (
 // text or both refuse it, but for numbers beyond I-JSON and limits.
 func agrees(t interface{ Fatalf(string, ...any) }, text []byte) {
 	limits := Limits{Object: 1 << 20, Depth: 1000, Members: 1 << 20, List: 1 << 20, String: 1 << 20}
-	p := newParser(text, limits, nil)
+	p := scanner{raw: text, limits: limits}
 	err := p.scan()
 	valid := jsontext.Value(text).IsValid()
 	if err != nil && valid && err.kind == protocol.Invalid && !strings.Contains(err.text, "RFC 7493") {

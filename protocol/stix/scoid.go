@@ -51,8 +51,10 @@ func (t typeID) contributing() string {
 // The error is of kind Invalid or Limit: for a process and for an object none
 // of whose contributing properties is there, the id is random (NewID).
 func DeterministicID(raw []byte) (string, error) {
-	p := newParser(raw, DefaultLimits(), nil)
-	p.limits.Object, p.limits.String = maxObject, maxObject
+	limits := DefaultLimits()
+	limits.Object, limits.String = maxObject, maxObject
+	var p parser
+	p.begin(raw, limits)
 	if err := p.scan(); err != nil {
 		return "", p.failure(err)
 	}
