@@ -15,6 +15,7 @@ type parser struct {
 	obj        *Object
 	t          typeID
 	slots      [slotCount]uint32 // tape indexes of values; 0 is absent
+	times      [slotUntil + 1]time.Time
 	required   int               // required properties of the type that were seen
 	dictionary bool              // otherRefs is in a dictionary, whose names are free
 	own        int               // properties of the type itself that were seen
@@ -25,7 +26,7 @@ func (p *parser) bad(property, format string, args ...any) *fault {
 	name, _, _ := strings.Cut(property, "[")
 	name, _, _ = strings.Cut(name, ".")
 	section := p.t.info().section
-	if commonProperty(name).shape != shapeNone {
+	if commonProperty([]byte(name)).shape != shapeNone {
 		section = "3.2"
 	}
 	return &fault{kind: protocol.Invalid, at: -1,
@@ -127,8 +128,12 @@ func (p *parser) checkText(w where, i int, r rule) *fault {
 			return p.bad(w.String(), "is empty")
 		}
 	case shapeTime:
-		if _, ok := parseTimestamp(text); !ok {
+		t, ok := parseTimestamp(text)
+		if !ok {
 			return p.bad(w.String(), "must be a time in UTC like 2026-01-31T12:00:00.000Z, not %s", clip(string(text)))
+		}
+		if r.slot <= slotUntil {
+			p.times[r.slot] = t
 		}
 	case shapeHex:
 		if len(text)%2 != 0 || !isHex(text) {
@@ -353,12 +358,6 @@ func (p *parser) checkHash(w where, member, value int) *fault {
 		p.warn(w.dot(algorithm).String(), "STIX writes this algorithm %s", strings.ToUpper(algorithm))
 	}
 	return nil
-}
-
-// timeAt returns the time in a slot, which was checked already.
-func (p *parser) timeAt(k slot) time.Time {
-	t, _ := parseTimestamp(p.content(int(p.slots[k])))
-	return t
 }
 
 // has reports whether the property of a slot is there.

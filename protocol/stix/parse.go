@@ -151,8 +151,8 @@ func (p *parser) identify() *fault {
 		return p.mistyped(where{name: []byte("id")}, id, "a string")
 	}
 	text := p.content(id)
-	prefix, ok := typeOfID(text)
-	if !ok {
+	prefix, ok := cutUUID(text)
+	if !ok || !bytes.Equal(prefix, name) && !isTypeName(prefix) {
 		return p.bad("id", "must be %s--UUID, the UUID in lower case as RFC 4122 writes it, not %s", clip(string(name)), clip(string(text)))
 	}
 	if !bytes.Equal(prefix, name) {
@@ -184,7 +184,7 @@ func (p *parser) nearMiss(name string) *fault {
 func (p *parser) properties() *fault {
 	for member, value := range p.members(0) {
 		name := p.content(member)
-		r := p.t.property(string(name))
+		r := p.t.property(name)
 		if r.slot != slotNone {
 			p.slots[r.slot] = uint32(value)
 		}
@@ -234,7 +234,7 @@ func (p *parser) known(name []byte, value int, r rule) *fault {
 func (p *parser) unknown(name []byte, value int) *fault {
 	if !isPropertyName(name) {
 		folded := foldName(name)
-		if p.t.property(folded).shape != shapeNone {
+		if p.t.property([]byte(folded)).shape != shapeNone {
 			return p.bad(string(name), "differs from %s in case only, so that readers disagree on it", folded)
 		}
 		return p.bad(string(name), "has a name that STIX does not allow: a-z, 0-9 and _, at most 250 (section 3.1)")
@@ -274,7 +274,7 @@ func (p *parser) common() *fault {
 	case !created:
 		return p.bad("created", "is required")
 	case p.t == typeMarkingDefinition:
-		p.obj.Created = p.timeAt(slotCreated)
+		p.obj.Created = p.times[slotCreated]
 		if modified {
 			p.warn("modified", "a marking definition has no versions (STIX 2.1 section 7.2.1)")
 		}
@@ -282,7 +282,7 @@ func (p *parser) common() *fault {
 	case !modified:
 		return p.bad("modified", "is required")
 	}
-	p.obj.Created, p.obj.Modified = p.timeAt(slotCreated), p.timeAt(slotModified)
+	p.obj.Created, p.obj.Modified = p.times[slotCreated], p.times[slotModified]
 	if p.obj.Modified.Before(p.obj.Created) {
 		return p.bad("modified", "is earlier than created")
 	}

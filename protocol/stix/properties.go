@@ -40,11 +40,16 @@ type slot uint8
 
 const (
 	slotNone slot = iota
+
+	// Times, which are kept once they are read.
+	slotCreated
+	slotModified
+	slotFrom  // valid_from, first_seen, first_observed, start, start_time, analysis_started
+	slotUntil // the other end
+
 	slotType
 	slotID
 	slotSpecVersion
-	slotCreated
-	slotModified
 	slotCreatedBy
 	slotRevoked
 	slotLabels
@@ -53,8 +58,6 @@ const (
 	slotExtensions
 	slotName
 	slotValue
-	slotFrom  // valid_from, first_seen, first_observed, start, start_time, analysis_started
-	slotUntil // the other end
 	slotPattern
 	slotPatternType
 	slotObjects
@@ -111,7 +114,7 @@ func needRef(s shape, k slot, to typeSet) rule {
 }
 
 // property returns the rule for a property of an object of type t.
-func (t typeID) property(name string) rule {
+func (t typeID) property(name []byte) rule {
 	if len(name) > 2 && name[0] == 'x' && name[1] == '_' {
 		return rule{} // by custom the beginning of custom names, and of no other
 	}
@@ -146,8 +149,8 @@ func (t typeID) property(name string) rule {
 }
 
 // commonProperty holds STIX 2.1 section 3.2.
-func commonProperty(name string) rule {
-	switch name {
+func commonProperty(name []byte) rule {
+	switch string(name) {
 	case "type":
 		return at(shapeFilled, slotType)
 	case "id":
@@ -183,15 +186,15 @@ func commonProperty(name string) rule {
 }
 
 // customProperty takes from a custom object what people read.
-func customProperty(name string) rule {
-	if name == "name" {
+func customProperty(name []byte) rule {
+	if string(name) == "name" {
 		return rule{slot: slotName}
 	}
 	return rule{}
 }
 
-func relationshipProperty(name string) rule {
-	switch name {
+func relationshipProperty(name []byte) rule {
+	switch string(name) {
 	case "relationship_type":
 		return need(shapeFilled, slotStatedType)
 	case "description":
@@ -208,8 +211,8 @@ func relationshipProperty(name string) rule {
 	return rule{}
 }
 
-func sightingProperty(name string) rule {
-	switch name {
+func sightingProperty(name []byte) rule {
+	switch string(name) {
 	case "description":
 		return is(shapeText)
 	case "first_seen":
@@ -231,10 +234,10 @@ func sightingProperty(name string) rule {
 }
 
 // metaProperty holds STIX 2.1 section 7.
-func (t typeID) metaProperty(name string) rule {
+func (t typeID) metaProperty(name []byte) rule {
 	switch t {
 	case typeLanguageContent:
-		switch name {
+		switch string(name) {
 		case "object_ref":
 			return needRef(shapeRef, slotSource, anything)
 		case "object_modified":
@@ -243,7 +246,7 @@ func (t typeID) metaProperty(name string) rule {
 			return need(shapeDict, slotNone)
 		}
 	case typeMarkingDefinition:
-		switch name {
+		switch string(name) {
 		case "name":
 			return at(shapeText, slotName)
 		case "definition_type":
@@ -252,7 +255,7 @@ func (t typeID) metaProperty(name string) rule {
 			return at(shapeDict, slotDefinition)
 		}
 	case typeExtensionDefinition:
-		switch name {
+		switch string(name) {
 		case "name":
 			return need(shapeFilled, slotName)
 		case "description":

@@ -22,11 +22,12 @@ func (p *parser) checkRef(w where, i int, r rule) *fault {
 		return p.mistyped(w, i, "an id")
 	}
 	id := p.content(i)
-	objectType, ok := typeOfID(id)
-	if !ok {
+	objectType, ok := cutUUID(id)
+	t := typeNamed(objectType)
+	if !ok || t == typeCustom && !isTypeName(objectType) {
 		return p.bad(w.String(), "must be an id like %s, the UUID in lower case, not %s", p.exampleID(r.targets), clip(string(id)))
 	}
-	if t := typeNamed(objectType); !r.targets.has(t) {
+	if !r.targets.has(t) {
 		return p.bad(w.String(), "must lead to %s, not to %s", r.targets, clip(string(objectType)))
 	}
 	return nil
@@ -45,12 +46,12 @@ func (p *parser) exampleID(targets typeSet) string {
 // contextual reports whether the references of a known property are what the
 // object speaks about, rather than parts of it: such an object can be seen
 // only while all that it refers to can.
-func (t typeID) contextual(k slot, name string) bool {
+func (t typeID) contextual(k slot, name []byte) bool {
 	switch t {
 	case typeRelationship:
 		return k == slotSource || k == slotTarget
 	case typeSighting:
-		return k == slotSource || name == "observed_data_refs" || name == "where_sighted_refs"
+		return k == slotSource || string(name) == "observed_data_refs" || string(name) == "where_sighted_refs"
 	case typeNote, typeOpinion, typeReport, typeGrouping, typeObservedData:
 		return k == slotObjectRefs
 	}
@@ -77,7 +78,7 @@ func (p *parser) knownRefs(name []byte, i int, r rule) {
 	if r.slot == slotMarkings || r.slot == slotCreatedBy {
 		return
 	}
-	embedded := !p.t.contextual(r.slot, string(name))
+	embedded := !p.t.contextual(r.slot, name)
 	if r.shape == shapeRef {
 		p.addRef(refName(name), p.textOf(i), embedded)
 		return

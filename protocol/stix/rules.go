@@ -34,7 +34,7 @@ func (p *parser) relations() *fault {
 // ordered holds the two ends of a time span. An indicator's and a
 // relationship's must differ.
 func (p *parser) ordered() *fault {
-	from, until := p.timeAt(slotFrom), p.timeAt(slotUntil)
+	from, until := p.times[slotFrom], p.times[slotUntil]
 	if until.Before(from) {
 		return p.bad(p.nameOf(slotUntil), "is earlier than %s", p.nameOf(slotFrom))
 	}
