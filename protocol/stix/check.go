@@ -1,6 +1,7 @@
 package stix
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
@@ -16,9 +17,25 @@ type parser struct {
 	t          typeID
 	slots      [slotCount]uint32 // tape indexes of values; 0 is absent
 	times      [slotUntil + 1]time.Time
-	required   int               // required properties of the type that were seen
-	dictionary bool              // otherRefs is in a dictionary, whose names are free
-	own        int               // properties of the type itself that were seen
+	required   int             // required properties of the type that were seen
+	dictionary bool            // otherRefs is in a dictionary, whose names are free
+	own        int             // properties of the type itself that were seen
+	texts      strings.Builder // what the strings of the object share, see keep
+}
+
+// chunk is how many bytes of strings an everyday object has at most.
+const chunk = 256
+
+// keep returns text as a string of the object. Its strings share memory: an
+// object has a handful, and all are let go with it.
+func (p *parser) keep(text []byte) string {
+	if p.texts.Cap()-p.texts.Len() < len(text) {
+		p.texts = strings.Builder{}
+		p.texts.Grow(max(len(text), min(len(p.raw)/2, chunk)))
+	}
+	from := p.texts.Len()
+	p.texts.Write(text)
+	return p.texts.String()[from:]
 }
 
 // bad is the error about a property: object, property, what is wrong, section.
@@ -156,13 +173,13 @@ func (p *parser) checkText(w where, i int, r rule) *fault {
 // oneOf holds a string against a closed vocabulary, words between blanks.
 func (p *parser) oneOf(w where, i int, vocabulary string) *fault {
 	if p.kindOf(i) == nodeString {
-		text := p.textOf(i)
+		text := p.content(i)
 		for word := range strings.FieldsSeq(vocabulary) {
-			if word == text {
+			if word == string(text) {
 				return nil
 			}
 		}
-		return p.bad(w.String(), "must be one of %s, not %s", strings.ReplaceAll(vocabulary, " ", ", "), clip(text))
+		return p.bad(w.String(), "must be one of %s, not %s", strings.ReplaceAll(vocabulary, " ", ", "), clip(string(text)))
 	}
 	return p.mistyped(w, i, "a string")
 }
@@ -341,21 +358,22 @@ func (p *parser) checkDictionary(w where, i int, s shape) *fault {
 }
 
 func (p *parser) checkHash(w where, member, value int) *fault {
-	algorithm := p.textOf(member)
+	algorithm := p.content(member)
+	path := func() where { return w.dot(string(algorithm)) }
 	if len(algorithm) < 3 || len(algorithm) > 250 {
-		return p.bad(w.dot(algorithm).String(), "has a name of %d characters, it must have 3 to 250", len(algorithm))
+		return p.bad(path().String(), "has a name of %d characters, it must have 3 to 250", len(algorithm))
 	}
 	if p.kindOf(value) != nodeString {
-		return p.mistyped(w.dot(algorithm), value, "a string")
+		return p.mistyped(path(), value, "a string")
 	}
 	text := p.content(value)
 	switch size := digestSize(algorithm); {
 	case size > 0 && (len(text) != size || !isHex(text)):
-		return p.bad(w.dot(algorithm).String(), "must be %d hexadecimal digits, not %s", size, clip(string(text)))
+		return p.bad(path().String(), "must be %d hexadecimal digits, not %s", size, clip(string(text)))
 	case len(text) == 0:
-		return p.bad(w.dot(algorithm).String(), "is empty")
-	case size < 0 && digestSize(strings.ToUpper(algorithm)) >= 0:
-		p.warn(w.dot(algorithm).String(), "STIX writes this algorithm %s", strings.ToUpper(algorithm))
+		return p.bad(path().String(), "is empty")
+	case size < 0 && digestSize(bytes.ToUpper(algorithm)) >= 0:
+		p.warn(path().String(), "STIX writes this algorithm %s", bytes.ToUpper(algorithm))
 	}
 	return nil
 }

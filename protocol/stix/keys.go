@@ -144,9 +144,17 @@ func (l *keyList) add(what subject, value string) {
 	}
 }
 
-func (l *keyList) digests(hashes []digest) {
-	for _, h := range hashes {
-		l.add(aboutHash, h.value)
+// digests takes a dictionary of hashes that Parse accepted.
+func (l *keyList) digests(dictionary []byte) {
+	if dictionary == nil {
+		return
+	}
+	s := scanner{raw: dictionary, limits: hardLimits()}
+	if s.scan() != nil {
+		return
+	}
+	for _, value := range s.members(0) {
+		l.add(aboutHash, s.textOf(value))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"entente/protocol"
@@ -123,6 +124,10 @@ func (p *parser) parse() *fault {
 		return err
 	}
 	p.fill()
+	switch p.t {
+	case typeIPv4Addr, typeIPv6Addr, typeMACAddr:
+		p.lookAtAddress(p.obj.details.value)
+	}
 	return nil
 }
 
@@ -158,7 +163,7 @@ func (p *parser) identify() *fault {
 	if !bytes.Equal(prefix, name) {
 		return p.bad("id", "is of type %s, the object of type %s", clip(string(prefix)), clip(string(name)))
 	}
-	p.obj.ID = string(text)
+	p.obj.ID = p.keep(text)
 	p.obj.Type = p.obj.ID[:len(name)]
 	p.obj.Kind = p.t.info().kind
 	if !uuidVariant(text) {
@@ -243,7 +248,7 @@ func (p *parser) unknown(name []byte, value int) *fault {
 		named := looksLikeRef(name)
 		if named && k == nodeString {
 			if id := p.content(value); isID(id) {
-				p.addRef(refName(name), string(id), true)
+				p.addRef(p.refName(name), p.keep(id), true)
 				return nil
 			}
 		}
@@ -300,7 +305,7 @@ func (p *parser) version(required bool) *fault {
 	case !p.has(slotSpecVersion):
 		return nil
 	}
-	switch text := p.textOf(int(p.slots[slotSpecVersion])); text {
+	switch text := p.content(int(p.slots[slotSpecVersion])); string(text) {
 	case "2.1":
 		return nil
 	case "2.0":
@@ -308,7 +313,7 @@ func (p *parser) version(required bool) *fault {
 		f.hint = old
 		return f
 	default:
-		return p.bad("spec_version", "must be 2.1, not %s", clip(text))
+		return p.bad("spec_version", "must be 2.1, not %s", clip(string(text)))
 	}
 }
 
@@ -337,7 +342,7 @@ func (p *parser) fill() {
 		i := int(p.slots[slotLabels])
 		o.Labels = make([]string, 0, p.inner(i))
 		for _, element := range p.elements(i) {
-			o.Labels = append(o.Labels, p.textOf(element))
+			o.Labels = append(o.Labels, p.keep(p.content(element)))
 		}
 	}
 	p.mark()
@@ -349,18 +354,29 @@ func (p *parser) fill() {
 	p.fillDetails()
 }
 
-// textAt returns the string in a slot, or "" where there is none.
-func (p *parser) textAt(k slot) string {
+// contentAt returns the value of the string in a slot, nil where there is none.
+func (p *parser) contentAt(k slot) []byte {
 	if i := int(p.slots[k]); i != 0 && p.kindOf(i) == nodeString {
-		return p.textOf(i)
+		return p.content(i)
 	}
-	return ""
+	return nil
+}
+
+// textAt returns the string in a slot for the object, or "".
+func (p *parser) textAt(k slot) string { return p.keep(p.contentAt(k)) }
+
+// quotedAt returns the string in a slot as it stands, nil where there is none.
+func (p *parser) quotedAt(k slot) quoted {
+	if i := int(p.slots[k]); i != 0 && p.kindOf(i) == nodeString {
+		return p.bytes(i)
+	}
+	return nil
 }
 
 func (p *parser) fillDetails() {
 	o, d := p.obj, &p.obj.details
 	o.Name = p.textAt(slotName)
-	d.pattern, d.patternType = p.textAt(slotPattern), p.textAt(slotPatternType)
+	d.pattern, d.patternType = p.quotedAt(slotPattern), p.quotedAt(slotPatternType)
 	if p.obj.Kind != SCO {
 		return
 	}
@@ -370,7 +386,7 @@ func (p *parser) fillDetails() {
 		d.name = o.Name
 	case typeAutonomousSystem:
 		d.number, _ = p.integer(int(p.slots[slotNumber]))
-		o.Name = fmt.Sprintf("AS%d", d.number)
+		o.Name = "AS" + strconv.FormatInt(d.number, 10)
 	case typeWindowsRegistryKey, typeDirectory:
 		d.value = p.textAt(slotKey)
 	case typeUserAccount:
@@ -383,11 +399,7 @@ func (p *parser) fillDetails() {
 	if o.Name == "" {
 		o.Name = d.value
 	}
-	if p.has(slotHashes) {
-		i := int(p.slots[slotHashes])
-		d.hashes = make([]digest, 0, p.inner(i)/2)
-		for member, value := range p.members(i) {
-			d.hashes = append(d.hashes, digest{algorithm: p.textOf(member), value: p.textOf(value)})
-		}
+	if i := p.slots[slotHashes]; i != 0 {
+		d.hashes = p.raw[p.tape[i].start:p.tape[i].end]
 	}
 }

@@ -68,7 +68,7 @@ func clipped(text string) string {
 
 func (p *parser) addRef(property, target string, embedded bool) {
 	if p.obj.Refs == nil {
-		p.obj.Refs = make([]Ref, 0, 4)
+		p.obj.Refs = make([]Ref, 0, 2)
 	}
 	p.obj.Refs = append(p.obj.Refs, Ref{Property: property, Target: target, Embedded: embedded})
 }
@@ -80,11 +80,11 @@ func (p *parser) knownRefs(name []byte, i int, r rule) {
 	}
 	embedded := !p.t.contextual(r.slot, name)
 	if r.shape == shapeRef {
-		p.addRef(refName(name), p.textOf(i), embedded)
+		p.addRef(p.refName(name), p.keep(p.content(i)), embedded)
 		return
 	}
 	for number, element := range p.elements(i) {
-		p.addRef(where{name: name}.at(number).String(), p.textOf(element), embedded)
+		p.addRef(where{name: name}.at(number).String(), p.keep(p.content(element)), embedded)
 	}
 }
 
@@ -117,7 +117,7 @@ func (s *pathStep) append(path []byte) []byte {
 
 // refName turns the name of a reference into a string, without new memory for
 // those that most objects have.
-func refName(name []byte) string {
+func (p *parser) refName(name []byte) string {
 	switch string(name) {
 	case "source_ref":
 		return "source_ref"
@@ -126,7 +126,7 @@ func refName(name []byte) string {
 	case "sighting_of_ref":
 		return "sighting_of_ref"
 	}
-	return string(name)
+	return p.keep(name)
 }
 
 // otherRefs collects the references in a property that STIX 2.1 does not
@@ -141,7 +141,7 @@ func (p *parser) otherRefs(path *pathStep, i int, named bool) {
 		}
 		id := p.content(i)
 		if _, ok := typeOfID(id); ok {
-			p.addRef(path.String(), string(id), true)
+			p.addRef(path.String(), p.keep(id), true)
 			return
 		}
 		if p.dictionary {

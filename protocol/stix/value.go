@@ -209,8 +209,8 @@ func isBase64(b []byte) bool {
 // digestSize returns how many hexadecimal digits a digest of the named
 // algorithm has, 0 for one that is not written so, and -1 for a name that STIX
 // does not know (STIX 2.1, hash-algorithm-ov).
-func digestSize(algorithm string) int {
-	switch algorithm {
+func digestSize(algorithm []byte) int {
+	switch string(algorithm) {
 	case "MD5":
 		return 32
 	case "SHA-1":
