@@ -69,7 +69,8 @@ func (p *parser) warn(property, format string, args ...any) {
 	}
 }
 
-// where says which value is being checked. Its text is made only for an error.
+// where says which value is being checked. Its text is made only for an error,
+// so it goes down by pointer.
 type where struct {
 	name   []byte // of the property
 	number int    // of an element of its list, from 1; 0 where none is meant
@@ -107,19 +108,19 @@ func (w where) String() string {
 }
 
 // check holds value i against the data type of a rule.
-func (p *parser) check(w where, i int, r rule) *fault {
+func (p *parser) check(w *where, i int, r rule) *fault {
 	switch r.shape {
 	case shapeText, shapeFilled, shapeTime, shapeHex, shapeBinary, shapeRef, shapeOpinion, shapeEncryption:
 		return p.checkText(w, i, r)
 	case shapeBool:
 		if k := p.kindOf(i); k != nodeTrue && k != nodeFalse {
-			return p.mistyped(w, i, "true or false")
+			return p.mistyped(*w, i, "true or false")
 		}
 	case shapeInt, shapeCount, shapePort, shapePercent, shapeSightings, shapeObserved:
 		return p.checkInteger(w, i, r.shape)
 	case shapeFloat:
 		if p.kindOf(i) != nodeNumber {
-			return p.mistyped(w, i, "a number")
+			return p.mistyped(*w, i, "a number")
 		}
 	case shapeTexts, shapeRefs, shapeObjects, shapeExternal, shapeKillChain, shapeGranular, shapeExtTypes,
 		shapeRegistry, shapeMIMEParts:
@@ -134,9 +135,9 @@ func (p *parser) mistyped(w where, i int, want string) *fault {
 	return p.bad(w.String(), "must be %s, not %s", want, p.kindOf(i))
 }
 
-func (p *parser) checkText(w where, i int, r rule) *fault {
+func (p *parser) checkText(w *where, i int, r rule) *fault {
 	if p.kindOf(i) != nodeString {
-		return p.mistyped(w, i, "a string")
+		return p.mistyped(*w, i, "a string")
 	}
 	text := p.content(i)
 	switch r.shape {
@@ -163,9 +164,9 @@ func (p *parser) checkText(w where, i int, r rule) *fault {
 	case shapeRef:
 		return p.checkRef(w, i, r)
 	case shapeOpinion:
-		return p.oneOf(w, i, opinions)
+		return p.oneOf(*w, i, opinions)
 	case shapeEncryption:
-		return p.oneOf(w, i, encryptions)
+		return p.oneOf(*w, i, encryptions)
 	}
 	return nil
 }
@@ -184,10 +185,10 @@ func (p *parser) oneOf(w where, i int, vocabulary string) *fault {
 	return p.mistyped(w, i, "a string")
 }
 
-func (p *parser) checkInteger(w where, i int, s shape) *fault {
+func (p *parser) checkInteger(w *where, i int, s shape) *fault {
 	n, ok := p.integer(i)
 	if !ok {
-		return p.mistyped(w, i, "a whole number")
+		return p.mistyped(*w, i, "a whole number")
 	}
 	low, high := int64(0), int64(maxExactInteger)
 	switch s {
@@ -211,26 +212,27 @@ func (p *parser) checkInteger(w where, i int, s shape) *fault {
 	return nil
 }
 
-func (p *parser) checkList(w where, i int, r rule) *fault {
+func (p *parser) checkList(w *where, i int, r rule) *fault {
 	if p.kindOf(i) != nodeArray {
-		return p.mistyped(w, i, "a list")
+		return p.mistyped(*w, i, "a list")
 	}
 	if p.empty(i) {
 		return p.bad(w.String(), "is an empty list; leave the property out")
 	}
 	for number, element := range p.elements(i) {
 		var err *fault
+		inner := w.at(number)
 		switch r.shape {
 		case shapeTexts:
 			if p.kindOf(element) != nodeString {
-				err = p.mistyped(w.at(number), element, "a string")
+				err = p.mistyped(inner, element, "a string")
 			}
 		case shapeRefs:
-			err = p.checkRef(w.at(number), element, r)
+			err = p.checkRef(&inner, element, r)
 		case shapeExtTypes:
-			err = p.oneOf(w.at(number), element, extensionTypes)
+			err = p.oneOf(inner, element, extensionTypes)
 		default:
-			err = p.checkElement(w.at(number), element, r.shape)
+			err = p.checkElement(&inner, element, r.shape)
 		}
 		if err != nil {
 			return err
@@ -240,9 +242,9 @@ func (p *parser) checkList(w where, i int, r rule) *fault {
 }
 
 // checkElement checks an object in one of the lists of objects.
-func (p *parser) checkElement(w where, i int, s shape) *fault {
+func (p *parser) checkElement(w *where, i int, s shape) *fault {
 	if p.kindOf(i) != nodeObject {
-		return p.mistyped(w, i, "an object")
+		return p.mistyped(*w, i, "an object")
 	}
 	switch s {
 	case shapeExternal:
@@ -260,7 +262,7 @@ func (p *parser) checkElement(w where, i int, s shape) *fault {
 }
 
 // needTexts requires members that are strings.
-func (p *parser) needTexts(w where, i int, names ...string) *fault {
+func (p *parser) needTexts(w *where, i int, names ...string) *fault {
 	for _, member := range names {
 		value := p.get(i, member)
 		if value == 0 {
@@ -273,7 +275,7 @@ func (p *parser) needTexts(w where, i int, names ...string) *fault {
 	return nil
 }
 
-func (p *parser) checkExternal(w where, i int) *fault {
+func (p *parser) checkExternal(w *where, i int) *fault {
 	if err := p.needTexts(w, i, "source_name"); err != nil {
 		return err
 	}
@@ -286,7 +288,8 @@ func (p *parser) checkExternal(w where, i int) *fault {
 				return p.mistyped(w.dot(p.textOf(member)), value, "a string")
 			}
 		case p.named(member, "hashes"):
-			if err := p.checkDictionary(w.dot("hashes"), value, shapeHashes); err != nil {
+			inner := w.dot("hashes")
+			if err := p.checkDictionary(&inner, value, shapeHashes); err != nil {
 				return err
 			}
 		}
@@ -299,13 +302,14 @@ func (p *parser) checkExternal(w where, i int) *fault {
 
 // checkGranular is strict about names: a variant of marking_ref that another
 // reader takes would hide a marking from this one.
-func (p *parser) checkGranular(w where, i int) *fault {
+func (p *parser) checkGranular(w *where, i int) *fault {
 	marking, lang, selectors := 0, 0, 0
 	for member, value := range p.members(i) {
 		switch text := p.textOf(member); text {
 		case "marking_ref":
 			marking = value
-			if err := p.checkRef(w.dot("marking_ref"), value, ref(setOf(typeMarkingDefinition))); err != nil {
+			inner := w.dot("marking_ref")
+			if err := p.checkRef(&inner, value, ref(setOf(typeMarkingDefinition))); err != nil {
 				return err
 			}
 		case "lang":
@@ -315,7 +319,8 @@ func (p *parser) checkGranular(w where, i int) *fault {
 			}
 		case "selectors":
 			selectors = value
-			if err := p.checkList(w.dot("selectors"), value, is(shapeTexts)); err != nil {
+			inner := w.dot("selectors")
+			if err := p.checkList(&inner, value, is(shapeTexts)); err != nil {
 				return err
 			}
 		default:
@@ -335,9 +340,9 @@ func (p *parser) checkGranular(w where, i int) *fault {
 	return nil
 }
 
-func (p *parser) checkDictionary(w where, i int, s shape) *fault {
+func (p *parser) checkDictionary(w *where, i int, s shape) *fault {
 	if p.kindOf(i) != nodeObject {
-		return p.mistyped(w, i, "an object")
+		return p.mistyped(*w, i, "an object")
 	}
 	if p.empty(i) && s != shapeDict {
 		return p.bad(w.String(), "is an empty dictionary; leave the property out")
@@ -357,7 +362,7 @@ func (p *parser) checkDictionary(w where, i int, s shape) *fault {
 	return nil
 }
 
-func (p *parser) checkHash(w where, member, value int) *fault {
+func (p *parser) checkHash(w *where, member, value int) *fault {
 	algorithm := p.content(member)
 	path := func() where { return w.dot(string(algorithm)) }
 	if len(algorithm) < 3 || len(algorithm) > 250 {

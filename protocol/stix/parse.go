@@ -208,7 +208,7 @@ func (p *parser) properties() *fault {
 
 // known checks a property that STIX 2.1 defines for the type.
 func (p *parser) known(name []byte, value int, r rule) *fault {
-	if err := p.check(where{name: name}, value, r); err != nil {
+	if err := p.check(&where{name: name}, value, r); err != nil {
 		return err
 	}
 	switch {

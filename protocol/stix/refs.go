@@ -17,9 +17,9 @@ func looksLikeRef(name []byte) bool {
 
 // checkRef holds a reference of a known property against its form and the
 // types it may lead to.
-func (p *parser) checkRef(w where, i int, r rule) *fault {
+func (p *parser) checkRef(w *where, i int, r rule) *fault {
 	if p.kindOf(i) != nodeString {
-		return p.mistyped(w, i, "an id")
+		return p.mistyped(*w, i, "an id")
 	}
 	id := p.content(i)
 	objectType, ok := cutUUID(id)

@@ -23,7 +23,7 @@ const (
 // checkExtension checks one entry of the dictionary of extensions (STIX 2.1
 // section 7.3): its name, its extension_type, and what section 6 fixes for the
 // predefined ones.
-func (p *parser) checkExtension(w where, key string, i int) *fault {
+func (p *parser) checkExtension(w *where, key string, i int) *fault {
 	path := string(w.name) + "." + key
 	if p.kindOf(i) != nodeObject {
 		return p.mistyped(w.dot(key), i, "an object")
