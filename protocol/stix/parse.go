@@ -212,12 +212,12 @@ func (p *parser) known(name []byte, value int, r rule) *fault {
 		return err
 	}
 	switch {
-	case r.odd:
+	case r.has(odd):
 		p.warn(string(name), "a cyber-observable has no such property (STIX 2.1 section 3.2)")
-	case r.own || r.slot == slotExtensions:
+	case r.has(own) || r.slot == slotExtensions:
 		p.own++
 	}
-	if r.required {
+	if r.has(required) {
 		p.required++
 	}
 	switch r.shape {

@@ -91,26 +91,37 @@ const (
 	slotCount
 )
 
-// rule is what STIX 2.1 says of one property of one type.
+// rule is what STIX 2.1 says of one property of one type. It has four fields
+// because up to that many travel in registers: it is looked up for every
+// property of every object.
 type rule struct {
-	shape    shape
-	slot     slot
-	required bool    // counts toward the type's required properties
-	own      bool    // a property of the type itself, not one that all have
-	odd      bool    // a common property that this family of types does not have
-	targets  typeSet // of a reference: the types it may lead to
+	shape   shape
+	slot    slot
+	traits  trait
+	targets typeSet // of a reference: the types it may lead to
 }
+
+// trait is a set of what holds for a property beside its data type.
+type trait uint8
+
+const (
+	required trait = 1 << iota // counts toward the type's required properties
+	own                        // a property of the type itself, not one that all have
+	odd                        // a common property that this family of types does not have
+)
+
+func (r rule) has(t trait) bool { return r.traits&t != 0 }
 
 func is(s shape) rule               { return rule{shape: s} }
 func at(s shape, k slot) rule       { return rule{shape: s, slot: k} }
-func need(s shape, k slot) rule     { return rule{shape: s, slot: k, required: true} }
+func need(s shape, k slot) rule     { return rule{shape: s, slot: k, traits: required} }
 func ref(to typeSet) rule           { return rule{shape: shapeRef, targets: to} }
 func refs(to typeSet) rule          { return rule{shape: shapeRefs, targets: to} }
 func refAt(k slot, to typeSet) rule { return rule{shape: shapeRef, slot: k, targets: to} }
 
 // needRef is the rule of a required reference, or list of them.
 func needRef(s shape, k slot, to typeSet) rule {
-	return rule{shape: s, slot: k, required: true, targets: to}
+	return rule{shape: s, slot: k, traits: required, targets: to}
 }
 
 // property returns the rule for a property of an object of type t.
@@ -120,12 +131,12 @@ func (t typeID) property(name []byte) rule {
 	}
 	if r := commonProperty(name); r.shape != shapeNone {
 		if t == typeExtensionDefinition && r.slot == slotCreatedBy {
-			r.required = true
+			r.traits |= required
 		}
 		if t.info().kind == SCO {
 			switch r.slot {
 			case slotCreated, slotModified, slotCreatedBy, slotRevoked, slotLabels:
-				r.odd = true
+				r.traits |= odd
 			}
 		}
 		return r
@@ -140,7 +151,9 @@ func (t typeID) property(name []byte) rule {
 		return sightingProperty(name)
 	case SCO:
 		r := t.observableProperty(name)
-		r.own = r.shape != shapeNone
+		if r.shape != shapeNone {
+			r.traits |= own
+		}
 		return r
 	case Meta:
 		return t.metaProperty(name)

@@ -264,14 +264,14 @@ type nameSet struct {
 	all   map[string]struct{} // of an object with many members
 }
 
-// nameBit spreads names over 64 bits by their length and two of their bytes:
-// those by which the names of STIX differ most.
+// nameBit spreads names over 64 bits by their length, first and last byte. The
+// factors keep the names of the common types of STIX apart.
 func nameBit(name []byte) uint64 {
 	n := len(name)
 	if n == 0 {
 		return 1
 	}
-	return 1 << ((uint(n)*7 + uint(name[n/2])*5 + uint(name[n-1])) % 64)
+	return 1 << ((27*uint(n) + 21*uint(name[0]) + uint(name[n-1])) % 64)
 }
 
 // twice reports whether the open object has the name already, and notes it:
