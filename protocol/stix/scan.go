@@ -148,9 +148,10 @@ func (s *scanner) word(at int, word string, kind nodeKind) (end int, err *fault)
 
 // leaf puts a value without inner nodes on the tape.
 func (s *scanner) leaf(kind nodeKind, start, end int, escaped bool) {
-	s.tape = append(s.tape, node{
-		start: uint32(start), end: uint32(end), next: uint32(len(s.tape) + 1), kind: kind, escaped: escaped,
-	})
+	s.tape = append(s.tape, node{})
+	n := &s.tape[len(s.tape)-1]
+	n.start, n.end, n.next = uint32(start), uint32(end), uint32(len(s.tape))
+	n.kind, n.escaped = kind, escaped
 }
 
 // open puts the head of a container on the tape and returns its index.
