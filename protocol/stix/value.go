@@ -105,20 +105,11 @@ func cutUUID(id []byte) (rest []byte, ok bool) {
 		return nil, false
 	}
 	u := id[at+2:]
-	if u[8] != '-' || u[13] != '-' || u[18] != '-' || u[23] != '-' || !isLowerHex(u[:8]) || !isLowerHex(u[9:13]) ||
-		!isLowerHex(u[14:18]) || !isLowerHex(u[19:23]) || !isLowerHex(u[24:]) {
+	if u[8] != '-' || u[13] != '-' || u[18] != '-' || u[23] != '-' {
 		return nil, false
 	}
-	return id[:at], true
-}
-
-func isLowerHex(b []byte) bool {
-	for _, c := range b {
-		if c-'0' > 9 && c-'a' > 5 {
-			return false
-		}
-	}
-	return true
+	return id[:at], all(u[:8], lowerHex) && all(u[9:13], lowerHex) && all(u[14:18], lowerHex) && all(u[19:23], lowerHex) &&
+		all(u[24:], lowerHex)
 }
 
 func isID(id []byte) bool {
@@ -168,42 +159,6 @@ func formatID(objectType string, u [16]byte, version byte) string {
 	hex.Encode(text[24:36], u[10:16])
 	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
 	return objectType + "--" + string(text[:])
-}
-
-// isPropertyName reports whether b has only the characters that names of
-// properties have (STIX 2.1 section 3.1).
-func isPropertyName(b []byte) bool {
-	for _, c := range b {
-		if c-'a' > 25 && c-'0' > 9 && c != '_' {
-			return false
-		}
-	}
-	return len(b) > 0 && len(b) <= 250
-}
-
-func isHex(b []byte) bool {
-	for _, c := range b {
-		if c-'0' > 9 && c|0x20-'a' > 5 {
-			return false
-		}
-	}
-	return true
-}
-
-// isBase64 reports whether b is base64 of RFC 4648 section 4 with padding.
-func isBase64(b []byte) bool {
-	if len(b)%4 != 0 {
-		return false
-	}
-	for pad := 0; pad < 2 && len(b) > 0 && b[len(b)-1] == '='; pad++ {
-		b = b[:len(b)-1]
-	}
-	for _, c := range b {
-		if c-'0' > 9 && c|0x20-'a' > 25 && c != '+' && c != '/' {
-			return false
-		}
-	}
-	return true
 }
 
 // digestSize returns how many hexadecimal digits a digest of the named
