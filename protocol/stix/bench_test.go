@@ -13,6 +13,8 @@ func everyday() []struct{ name, text string } {
 		{"relationship", sdo("relationship", `"relationship_type":"indicates","source_ref":"`+id("indicator")+`","target_ref":"`+id("malware")+`"`+marked)},
 		{"file", sco("file", `"name":"invoice.exe","size":35840,"hashes":{"MD5":"d41d8cd98f00b204e9800998ecf8427e","SHA-256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}`)},
 		{"ipv4-addr", sco("ipv4-addr", `"value":"198.51.100.1"`)},
+		{"domain-name", sco("domain-name", `"value":"login.example.com"`)},
+		{"url", sco("url", `"value":"https://login.example.com/gate.php?id=1"`)},
 	}
 }
 
@@ -36,6 +38,27 @@ func BenchmarkParse(b *testing.B) {
 			for b.Loop() {
 				if !json.Valid(raw) {
 					b.Fatal("no JSON")
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkKeys makes the entries of the value index for everyday objects.
+func BenchmarkKeys(b *testing.B) {
+	for _, c := range everyday() {
+		o, err := Parse([]byte(c.text), DefaultLimits())
+		if err != nil {
+			b.Fatal(err)
+		}
+		if len(o.Keys()) == 0 {
+			continue
+		}
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				for _, k := range o.Keys() {
+					AppendKey(nil, k)
 				}
 			}
 		})

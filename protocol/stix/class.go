@@ -4,17 +4,18 @@ package stix
 type class uint8
 
 const (
-	lowerHex class = 1 << iota // digits and a to f, as UUIDs have them
-	anyHex                     // in either case
-	anyBase64                  // RFC 4648 section 4, padding left out
-	inName                     // of a property: a to z, digits and underscore
+	lowerHex  class = 1 << iota // digits and a to f, as UUIDs have them
+	anyHex                      // in either case
+	anyBase64                   // RFC 4648 section 4, padding left out
+	inName                      // of a property: a to z, digits and underscore
+	inAddress                   // hexadecimal, colons, dots and slashes: addresses, networks and digests
 )
 
 // The classes of whole groups of bytes.
 const (
-	isDigit   = lowerHex | anyHex | anyBase64 | inName
-	isLowerAF = lowerHex | anyHex | anyBase64 | inName
-	isUpperAF = anyHex | anyBase64
+	isDigit   = lowerHex | anyHex | anyBase64 | inName | inAddress
+	isLowerAF = lowerHex | anyHex | anyBase64 | inName | inAddress
+	isUpperAF = anyHex | anyBase64 | inAddress
 	isLower   = anyBase64 | inName
 	isUpper   = anyBase64
 )
@@ -32,13 +33,13 @@ var classes = [256]class{
 	'G': isUpper, 'H': isUpper, 'I': isUpper, 'J': isUpper, 'K': isUpper, 'L': isUpper, 'M': isUpper,
 	'N': isUpper, 'O': isUpper, 'P': isUpper, 'Q': isUpper, 'R': isUpper, 'S': isUpper, 'T': isUpper,
 	'U': isUpper, 'V': isUpper, 'W': isUpper, 'X': isUpper, 'Y': isUpper, 'Z': isUpper,
-	'_': inName, '+': anyBase64, '/': anyBase64,
+	'_': inName, '+': anyBase64, '/': anyBase64 | inAddress, ':': inAddress, '.': inAddress,
 }
 
-// all reports whether every byte of b is of the class.
-func all(b []byte, c class) bool {
-	for _, x := range b {
-		c &= classes[x]
+// all reports whether every byte of the text is of the class.
+func all[T string | []byte](text T, c class) bool {
+	for i := range len(text) {
+		c &= classes[text[i]]
 	}
 	return c != 0
 }

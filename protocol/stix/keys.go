@@ -149,10 +149,11 @@ func (l *keyList) digests(dictionary []byte) {
 	if dictionary == nil {
 		return
 	}
-	s := scanner{raw: dictionary, limits: hardLimits()}
+	s := scanner{raw: dictionary, limits: hardLimits(), tape: make([]node, 0, 8)}
 	if s.scan() != nil {
 		return
 	}
+	*l = slices.Grow(*l, s.inner(0)/2)
 	for _, value := range s.members(0) {
 		l.add(aboutHash, s.textOf(value))
 	}
@@ -254,5 +255,5 @@ func hostKey(value string) (Key, error) {
 // numeric reports whether value has no other characters than addresses,
 // networks and digests have. It spares the making of an error for most names.
 func numeric(value string) bool {
-	return strings.Trim(value, "0123456789abcdefABCDEF:./") == ""
+	return all(value, inAddress)
 }
