@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -184,6 +185,15 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		agrees(t, text)
 		o, err := Parse(text, DefaultLimits())
+		used := NewParser(DefaultLimits())
+		for _, c := range everyday() {
+			if _, err := used.Parse([]byte(c.text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if again, errAgain := used.Parse(text); fmt.Sprint(errAgain) != fmt.Sprint(err) || !reflect.DeepEqual(again, o) {
+			t.Fatalf("%s\na new parser %+v, %v\na used one  %+v, %v", text, o, err, again, errAgain)
+		}
 		if err != nil {
 			if kind := protocol.KindOf(err); kind != protocol.Invalid && kind != protocol.Limit {
 				t.Fatalf("kind %v: %v", kind, err)
