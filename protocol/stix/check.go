@@ -19,6 +19,7 @@ type parser struct {
 	times      [slotUntil + 1]time.Time
 	required   int             // required properties of the type that were seen
 	dictionary bool            // otherRefs is in a dictionary, whose names are free
+	path       []pathStep      // where otherRefs is
 	own        int             // properties of the type itself that were seen
 	texts      strings.Builder // what the strings of the object share, see keep
 }

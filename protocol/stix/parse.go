@@ -58,16 +58,15 @@ func (p *parser) begin(raw []byte, limits Limits) {
 		// Text has some sixteen to forty bytes a value; the tape grows where less.
 		tape = make([]node, 0, max(leastTape, min(len(raw)/24, 1<<12)))
 	}
-	*p = parser{scanner: scanner{raw: raw, limits: limits, tape: tape}, obj: &Object{Raw: raw}}
+	*p = parser{scanner: scanner{raw: raw, limits: limits, tape: tape}, path: p.path, obj: &Object{Raw: raw}}
 }
 
 // end lets go of the object that was read.
 func (p *parser) end() {
-	tape := p.tape
-	if cap(tape) > mostTape {
-		tape = nil
+	p.raw, p.obj, p.texts = nil, nil, strings.Builder{}
+	if cap(p.tape) > mostTape {
+		p.tape = nil
 	}
-	*p = parser{scanner: scanner{tape: tape}}
 }
 
 // failure makes the error of Parse out of a fault.
@@ -187,8 +186,9 @@ func (p *parser) nearMiss(name string) *fault {
 
 // properties goes through the members once.
 func (p *parser) properties() *fault {
-	for member, value := range p.members(0) {
-		name := p.content(member)
+	end := p.after(0)
+	for member := 1; member < end; member = p.after(member + 1) {
+		name, value := p.content(member), member+1
 		r := p.t.property(name)
 		if r.slot != slotNone {
 			p.slots[r.slot] = uint32(value)
@@ -226,7 +226,7 @@ func (p *parser) known(name []byte, value int, r rule) *fault {
 	case shapeDict, shapeExtensions, shapeMIMEParts, shapeObjects, shapeRegistry, shapeExternal:
 		if p.nested {
 			p.dictionary = r.shape == shapeDict
-			p.otherRefs(&pathStep{name: name}, value, false)
+			p.otherRefsOf(value-1, false)
 			p.dictionary = false
 		}
 	}
@@ -253,7 +253,7 @@ func (p *parser) unknown(name []byte, value int) *fault {
 			}
 		}
 		if named || p.nested && k != nodeString {
-			p.otherRefs(&pathStep{name: name}, value, named)
+			p.otherRefsOf(value-1, named)
 		}
 	}
 	return nil

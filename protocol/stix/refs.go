@@ -68,7 +68,7 @@ func clipped(text string) string {
 
 func (p *parser) addRef(property, target string, embedded bool) {
 	if p.obj.Refs == nil {
-		p.obj.Refs = make([]Ref, 0, 2)
+		p.obj.Refs = make([]Ref, 0, 3)
 	}
 	p.obj.Refs = append(p.obj.Refs, Ref{Property: property, Target: target, Embedded: embedded})
 }
@@ -88,31 +88,26 @@ func (p *parser) knownRefs(name []byte, i int, r rule) {
 	}
 }
 
-// pathStep is one step from the object down to a value. The path is written out
-// only for a value that is told about.
-type pathStep struct {
-	parent *pathStep
-	name   []byte // of a member
-	index  int    // of an element, where name is nil
-}
+// pathStep is one step from the object down to a value: a member, whose name is
+// at that index of the tape, or an element of a list.
+type pathStep struct{ member, element int }
 
-// String puts the path together, cut at maxPath.
-func (s *pathStep) String() string {
-	path := s.append(make([]byte, 0, 64))
-	return clipped(string(path))
-}
-
-func (s *pathStep) append(path []byte) []byte {
-	if s.parent != nil {
-		path = s.parent.append(path)
+// pathText writes the path of otherRefs out, cut at maxPath. That is done only
+// for a value that is told about.
+func (p *parser) pathText() string {
+	text := make([]byte, 0, 64)
+	for i, step := range p.path {
+		if step.member == 0 {
+			text = append(strconv.AppendInt(append(text, '['), int64(step.element), 10), ']')
+			continue
+		}
+		if i > 0 {
+			text = append(text, '.')
+		}
+		name := p.content(step.member)
+		text = append(text, name[:min(len(name), maxPath)]...)
 	}
-	if s.name == nil {
-		return append(strconv.AppendInt(append(path, '['), int64(s.index), 10), ']')
-	}
-	if s.parent != nil {
-		path = append(path, '.')
-	}
-	return append(path, s.name[:min(len(s.name), maxPath)]...)
+	return clipped(string(text))
 }
 
 // refName turns the name of a reference into a string, without new memory for
@@ -129,34 +124,31 @@ func (p *parser) refName(name []byte) string {
 	return p.keep(name)
 }
 
-// otherRefs collects the references in a property that STIX 2.1 does not
-// define for the type, or within extensions and other objects, at any depth. A
-// value that is no id is a reference to nothing, and is told as such; in a
+// otherRefsOf collects the references in a property that STIX 2.1 does not
+// define for the type, or within extensions and other objects, at any depth.
+func (p *parser) otherRefsOf(member int, named bool) {
+	p.path = append(p.path[:0], pathStep{member: member})
+	p.otherRefs(member+1, named)
+}
+
+// otherRefs collects the references in value i, which is where the path leads.
+// A value that is no id is a reference to nothing, and is told as such; in a
 // dictionary, whose names are free, it is no reference.
-func (p *parser) otherRefs(path *pathStep, i int, named bool) {
+func (p *parser) otherRefs(i int, named bool) {
+	here := len(p.path)
 	switch p.kindOf(i) {
 	case nodeString:
-		if !named {
-			return
+		if named {
+			p.otherRef(p.content(i))
 		}
-		id := p.content(i)
-		if _, ok := typeOfID(id); ok {
-			p.addRef(path.String(), p.keep(id), true)
-			return
-		}
-		if p.dictionary {
-			return
-		}
-		text := path.String()
-		p.addRef(text, clipped(string(id)), true)
-		p.warn(text, "the name says reference, the value is no id")
 	case nodeArray:
 		if !named && !p.nested {
 			return
 		}
 		for number, element := range p.elements(i) {
 			if p.kindOf(element) >= nodeString {
-				p.otherRefs(&pathStep{parent: path, index: number}, element, named)
+				p.path = append(p.path[:here], pathStep{element: number})
+				p.otherRefs(element, named)
 			}
 		}
 	case nodeObject:
@@ -165,9 +157,21 @@ func (p *parser) otherRefs(path *pathStep, i int, named bool) {
 		}
 		for member, value := range p.members(i) {
 			if p.kindOf(value) >= nodeString {
-				name := p.content(member)
-				p.otherRefs(&pathStep{parent: path, name: name}, value, looksLikeRef(name))
+				p.path = append(p.path[:here], pathStep{member: member})
+				p.otherRefs(value, looksLikeRef(p.content(member)))
 			}
 		}
+	}
+}
+
+// otherRef takes the value of a property whose name says reference.
+func (p *parser) otherRef(id []byte) {
+	switch {
+	case isID(id):
+		p.addRef(p.pathText(), p.keep(id), true)
+	case !p.dictionary:
+		text := p.pathText()
+		p.addRef(text, clipped(string(id)), true)
+		p.warn(text, "the name says reference, the value is no id")
 	}
 }

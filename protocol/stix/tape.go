@@ -68,6 +68,15 @@ func unescapeJSON(raw []byte) string {
 	return b.String()
 }
 
+// after returns the index of the first node after value i. A container whose
+// end the scanner did not reach ends with the tape.
+func (s *scanner) after(i int) int {
+	if next := int(s.tape[i].next); next > 0 {
+		return next
+	}
+	return len(s.tape)
+}
+
 // members yields the tape indexes of name and value of each member of object i.
 func (s *scanner) members(i int) iter.Seq2[int, int] {
 	return func(yield func(int, int) bool) {

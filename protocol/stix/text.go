@@ -38,14 +38,5 @@ func (s *scanner) writeTexts(out *strings.Builder, i int) {
 	}
 }
 
-// after returns the index of the first node after value i. A container whose
-// end the scanner did not reach ends with the tape.
-func (s *scanner) after(i int) int {
-	if next := int(s.tape[i].next); next > 0 {
-		return next
-	}
-	return len(s.tape)
-}
-
 // IsTLP reports whether an id is that of a predefined TLP marking, 1.0 or 2.0.
 func IsTLP(id string) bool { return tlpOf(id) != protocol.NoMarking }
