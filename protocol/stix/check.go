@@ -32,7 +32,7 @@ const chunk = 256
 func (p *parser) keep(text []byte) string {
 	if p.texts.Cap()-p.texts.Len() < len(text) {
 		p.texts = strings.Builder{}
-		p.texts.Grow(max(len(text), min(len(p.raw)/2, chunk)))
+		p.texts.Grow(max(len(text), min(len(p.raw)*5/8, chunk)))
 	}
 	from := p.texts.Len()
 	p.texts.Write(text)

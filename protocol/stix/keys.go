@@ -114,13 +114,13 @@ func (o *Object) observableKeys() keyList {
 	case "mutex":
 		list.add(aboutMutex, d.name)
 	case "file":
-		list.add(aboutFileName, d.name)
 		list.digests(d.hashes)
+		list.add(aboutFileName, d.name)
 	case "artifact":
 		list.digests(d.hashes)
 	case "x509-certificate":
-		list.add(aboutSerial, d.serial)
 		list.digests(d.hashes)
+		list.add(aboutSerial, d.serial)
 	case "windows-registry-key":
 		list.add(aboutRegistry, d.value)
 	case "directory":
@@ -153,7 +153,7 @@ func (l *keyList) digests(dictionary []byte) {
 	if s.scan() != nil {
 		return
 	}
-	*l = slices.Grow(*l, s.inner(0)/2)
+	*l = slices.Grow(*l, s.inner(0)/2+1) // and one beside them
 	for _, value := range s.members(0) {
 		l.add(aboutHash, s.textOf(value))
 	}
