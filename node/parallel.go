@@ -5,36 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// parallel calls f(0) … f(count-1) from as many goroutines as the node has
-// workers and returns when all calls have.
-func (n *Node) parallel(count int, f func(i int)) {
-	workers := min(n.cfg.Workers, (count+31)/32)
-	if workers <= 1 {
-		for i := range count {
-			f(i)
-		}
-		return
-	}
-	const stride = 16
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range workers {
-		wg.Go(func() {
-			for {
-				from := int(next.Add(stride)) - stride
-				if from >= count {
-					return
-				}
-				for i := from; i < min(from+stride, count); i++ {
-					f(i)
-				}
-			}
-		})
-	}
-	wg.Wait()
-}
-
-// parallelEach is parallel for few and heavy calls.
+// parallelEach calls f(0) … f(count-1) from as many goroutines as the node has
+// workers and returns when all calls have. It is for few and heavy calls.
 func (n *Node) parallelEach(count int, f func(i int)) {
 	workers := min(n.cfg.Workers, count)
 	if workers <= 1 {

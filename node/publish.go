@@ -190,8 +190,12 @@ func (p *publication) collect(ctx context.Context, size int) (ended bool, broken
 func (p *publication) parse(items []stix.Item) {
 	objects := make([]*stix.Object, len(items))
 	failures := make([]error, len(items))
-	p.node.parallel(len(items), func(i int) {
-		objects[i], failures[i] = stix.Parse(items[i].Raw, p.node.cfg.Limits)
+	const stride = 32 // one Parser for so many
+	p.node.parallelEach((len(items)+stride-1)/stride, func(part int) {
+		parser := stix.NewParser(p.node.cfg.Limits)
+		for i := part * stride; i < min((part+1)*stride, len(items)); i++ {
+			objects[i], failures[i] = parser.Parse(items[i].Raw)
+		}
 	})
 	for i, item := range items {
 		if failures[i] != nil {

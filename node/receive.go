@@ -151,9 +151,10 @@ func (n *Node) parseArrival(a *arrival) {
 	count := a.message.Header().Objects
 	a.objects, a.faults = make([]*stix.Object, count), make([]error, count)
 	a.bytes = len(a.message.Frame())
+	parser := stix.NewParser(n.cfg.Limits)
 	for i := range count {
 		if raw := a.message.Object(i); raw != nil {
-			a.objects[i], a.faults[i] = stix.Parse(raw, n.cfg.Limits)
+			a.objects[i], a.faults[i] = parser.Parse(raw)
 		}
 	}
 }

@@ -118,9 +118,10 @@ func (n *Node) redact(w *world, g *governing, reader protocol.Peer, frame []byte
 	now := n.now()
 	own := map[string]*stix.Object{}
 	objects := make([]*stix.Object, h.Objects)
+	parser := stix.NewParser(n.cfg.Limits)
 	for i := range h.Objects {
 		if raw := m.Object(i); raw != nil {
-			if o, err := stix.Parse(raw, n.cfg.Limits); err == nil {
+			if o, err := parser.Parse(raw); err == nil {
 				objects[i], own[o.ID] = o, o
 			}
 		}

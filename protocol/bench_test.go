@@ -1,6 +1,9 @@
 package protocol
 
 import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
 	"testing"
 )
 
@@ -17,6 +20,19 @@ func BenchmarkPack(b *testing.B) {
 		if _, err := c.Pack(objects, testHash("seed")); err != nil {
 			b.Fatal(err)
 		}
+	}
+	report(b)
+}
+
+// BenchmarkPackYardstick is what Pack cannot do without: one hash an object,
+// and compressing them all.
+func BenchmarkPackYardstick(b *testing.B) {
+	c, objects := testCodec(b), stixLike(benchObjects)
+	for b.Loop() {
+		for _, o := range objects {
+			sha256.Sum256(o)
+		}
+		c.compressor.EncodeAll(bytes.Join(objects, nil), nil)
 	}
 	report(b)
 }
@@ -56,6 +72,28 @@ func BenchmarkOpen(b *testing.B) {
 		}
 		if _, err := c.Open(s, key); err != nil {
 			b.Fatal(err)
+		}
+	}
+	report(b)
+}
+
+// BenchmarkOpenYardstick is what Open cannot do without: the signature,
+// decompressing, and one hash an object.
+func BenchmarkOpenYardstick(b *testing.B) {
+	c, objects := testCodec(b), stixLike(benchObjects)
+	m := sealed(b, c, objects)
+	header, signature := m.SignedHeader()
+	message, key := append([]byte(domainHeaderSignature), header...), publicOf(testKey("node"))
+	length := m.Header().BodyLength
+	for b.Loop() {
+		if !ed25519.Verify(key, message, signature) {
+			b.Fatal("false signature")
+		}
+		if _, err := c.decompressor.DecodeAll(m.frame.body, make([]byte, 0, length)); err != nil {
+			b.Fatal(err)
+		}
+		for _, o := range objects {
+			sha256.Sum256(o)
 		}
 	}
 	report(b)

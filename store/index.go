@@ -343,6 +343,7 @@ func (s *Store) indexFed(fresh []fed) (entries []change, next int64) {
 func (s *Store) indexStored(ctx context.Context, cursor int64) (entries []change, next int64, err error) {
 	next = cursor
 	messages := 0
+	parser := stix.NewParser(s.cfg.Limits)
 	err = s.db.scan([]byte{kindMessage}, key8(kindMessage, uint64(cursor+1)), false, func(k, sealed []byte) bool {
 		added := int64(lastNumber(k))
 		r, err := decodeRecord(slices.Clone(sealed))
@@ -361,7 +362,7 @@ func (s *Store) indexStored(ctx context.Context, cursor int64) (entries []change
 			if raw := m.Object(i); raw != nil && r.allowed(i) {
 				// What does not parse was refused on the way in, or is damaged;
 				// reads say so.
-				if o, err := stix.Parse(raw, s.cfg.Limits); err == nil {
+				if o, err := parser.Parse(raw); err == nil {
 					entries = s.valuesOf(o, r.log, h.Sequence, added+int64(i), entries)
 				}
 			}

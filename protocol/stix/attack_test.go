@@ -101,9 +101,10 @@ func BenchmarkParseAttack(b *testing.B) {
 	}
 	b.SetBytes(int64(size))
 	b.ReportAllocs()
+	p := NewParser(limits)
 	for b.Loop() {
 		for _, item := range items {
-			if _, err := Parse(item.Raw, limits); err != nil {
+			if _, err := p.Parse(item.Raw); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -121,9 +122,11 @@ func BenchmarkScanAttack(b *testing.B) {
 	}
 	b.Run("scan", func(b *testing.B) {
 		b.SetBytes(int64(size))
+		tape := make([]node, 0, 1<<12)
 		for b.Loop() {
 			for _, item := range items {
-				if err := newParser(item.Raw, limits).scan(); err != nil {
+				s := scanner{raw: item.Raw, limits: limits, tape: tape}
+				if err := s.scan(); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -15,8 +15,8 @@ import (
 // of this package; raw need not be a STIX object. The error is of kind Invalid
 // or Limit.
 func Canonical(raw []byte) ([]byte, error) {
-	hard := Limits{Object: maxObject, Depth: 512, Members: maxObject, List: maxObject, String: maxObject}
-	p := newParser(raw, hard)
+	var p parser
+	p.begin(raw, hardLimits())
 	if err := p.scan(); err != nil {
 		return nil, p.failure(err)
 	}
@@ -25,6 +25,11 @@ func Canonical(raw []byte) ([]byte, error) {
 		return nil, protocol.E(protocol.Invalid, "canonical form", err, "")
 	}
 	return value, nil
+}
+
+// hardLimits are the bounds of this package whatever the limits say.
+func hardLimits() Limits {
+	return Limits{Object: maxObject, Depth: 512, Members: maxObject, List: maxObject, String: maxObject}
 }
 
 // ContentHash returns the SHA-256 of the canonical form.

@@ -1,6 +1,7 @@
 package stix
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
@@ -15,9 +16,27 @@ type parser struct {
 	obj        *Object
 	t          typeID
 	slots      [slotCount]uint32 // tape indexes of values; 0 is absent
-	required   int               // required properties of the type that were seen
-	dictionary bool              // otherRefs is in a dictionary, whose names are free
-	own        int               // properties of the type itself that were seen
+	times      [slotUntil + 1]time.Time
+	required   int             // required properties of the type that were seen
+	dictionary bool            // otherRefs is in a dictionary, whose names are free
+	path       []pathStep      // where otherRefs is
+	own        int             // properties of the type itself that were seen
+	texts      strings.Builder // what the strings of the object share, see keep
+}
+
+// chunk is how many bytes of strings an everyday object has at most.
+const chunk = 256
+
+// keep returns text as a string of the object. Its strings share memory: an
+// object has a handful, and all are let go with it.
+func (p *parser) keep(text []byte) string {
+	if p.texts.Cap()-p.texts.Len() < len(text) {
+		p.texts = strings.Builder{}
+		p.texts.Grow(max(len(text), min(len(p.raw)*5/8, chunk)))
+	}
+	from := p.texts.Len()
+	p.texts.Write(text)
+	return p.texts.String()[from:]
 }
 
 // bad is the error about a property: object, property, what is wrong, section.
@@ -25,7 +44,7 @@ func (p *parser) bad(property, format string, args ...any) *fault {
 	name, _, _ := strings.Cut(property, "[")
 	name, _, _ = strings.Cut(name, ".")
 	section := p.t.info().section
-	if commonProperty(name).shape != shapeNone {
+	if commonProperty([]byte(name)).shape != shapeNone {
 		section = "3.2"
 	}
 	return &fault{kind: protocol.Invalid, at: -1,
@@ -51,7 +70,8 @@ func (p *parser) warn(property, format string, args ...any) {
 	}
 }
 
-// where says which value is being checked. Its text is made only for an error.
+// where says which value is being checked. Its text is made only for an error,
+// so it goes down by pointer.
 type where struct {
 	name   []byte // of the property
 	number int    // of an element of its list, from 1; 0 where none is meant
@@ -89,19 +109,19 @@ func (w where) String() string {
 }
 
 // check holds value i against the data type of a rule.
-func (p *parser) check(w where, i int, r rule) *fault {
+func (p *parser) check(w *where, i int, r rule) *fault {
 	switch r.shape {
 	case shapeText, shapeFilled, shapeTime, shapeHex, shapeBinary, shapeRef, shapeOpinion, shapeEncryption:
 		return p.checkText(w, i, r)
 	case shapeBool:
 		if k := p.kindOf(i); k != nodeTrue && k != nodeFalse {
-			return p.mistyped(w, i, "true or false")
+			return p.mistyped(*w, i, "true or false")
 		}
 	case shapeInt, shapeCount, shapePort, shapePercent, shapeSightings, shapeObserved:
 		return p.checkInteger(w, i, r.shape)
 	case shapeFloat:
 		if p.kindOf(i) != nodeNumber {
-			return p.mistyped(w, i, "a number")
+			return p.mistyped(*w, i, "a number")
 		}
 	case shapeTexts, shapeRefs, shapeObjects, shapeExternal, shapeKillChain, shapeGranular, shapeExtTypes,
 		shapeRegistry, shapeMIMEParts:
@@ -116,9 +136,9 @@ func (p *parser) mistyped(w where, i int, want string) *fault {
 	return p.bad(w.String(), "must be %s, not %s", want, p.kindOf(i))
 }
 
-func (p *parser) checkText(w where, i int, r rule) *fault {
+func (p *parser) checkText(w *where, i int, r rule) *fault {
 	if p.kindOf(i) != nodeString {
-		return p.mistyped(w, i, "a string")
+		return p.mistyped(*w, i, "a string")
 	}
 	text := p.content(i)
 	switch r.shape {
@@ -127,8 +147,12 @@ func (p *parser) checkText(w where, i int, r rule) *fault {
 			return p.bad(w.String(), "is empty")
 		}
 	case shapeTime:
-		if _, ok := parseTimestamp(text); !ok {
+		t, ok := parseTimestamp(text)
+		if !ok {
 			return p.bad(w.String(), "must be a time in UTC like 2026-01-31T12:00:00.000Z, not %s", clip(string(text)))
+		}
+		if r.slot <= slotUntil {
+			p.times[r.slot] = t
 		}
 	case shapeHex:
 		if len(text)%2 != 0 || !isHex(text) {
@@ -141,9 +165,9 @@ func (p *parser) checkText(w where, i int, r rule) *fault {
 	case shapeRef:
 		return p.checkRef(w, i, r)
 	case shapeOpinion:
-		return p.oneOf(w, i, opinions)
+		return p.oneOf(*w, i, opinions)
 	case shapeEncryption:
-		return p.oneOf(w, i, encryptions)
+		return p.oneOf(*w, i, encryptions)
 	}
 	return nil
 }
@@ -151,21 +175,21 @@ func (p *parser) checkText(w where, i int, r rule) *fault {
 // oneOf holds a string against a closed vocabulary, words between blanks.
 func (p *parser) oneOf(w where, i int, vocabulary string) *fault {
 	if p.kindOf(i) == nodeString {
-		text := p.textOf(i)
+		text := p.content(i)
 		for word := range strings.FieldsSeq(vocabulary) {
-			if word == text {
+			if word == string(text) {
 				return nil
 			}
 		}
-		return p.bad(w.String(), "must be one of %s, not %s", strings.ReplaceAll(vocabulary, " ", ", "), clip(text))
+		return p.bad(w.String(), "must be one of %s, not %s", strings.ReplaceAll(vocabulary, " ", ", "), clip(string(text)))
 	}
 	return p.mistyped(w, i, "a string")
 }
 
-func (p *parser) checkInteger(w where, i int, s shape) *fault {
+func (p *parser) checkInteger(w *where, i int, s shape) *fault {
 	n, ok := p.integer(i)
 	if !ok {
-		return p.mistyped(w, i, "a whole number")
+		return p.mistyped(*w, i, "a whole number")
 	}
 	low, high := int64(0), int64(maxExactInteger)
 	switch s {
@@ -189,26 +213,27 @@ func (p *parser) checkInteger(w where, i int, s shape) *fault {
 	return nil
 }
 
-func (p *parser) checkList(w where, i int, r rule) *fault {
+func (p *parser) checkList(w *where, i int, r rule) *fault {
 	if p.kindOf(i) != nodeArray {
-		return p.mistyped(w, i, "a list")
+		return p.mistyped(*w, i, "a list")
 	}
-	if p.tape[i].count == 0 {
+	if p.empty(i) {
 		return p.bad(w.String(), "is an empty list; leave the property out")
 	}
 	for number, element := range p.elements(i) {
 		var err *fault
+		inner := w.at(number)
 		switch r.shape {
 		case shapeTexts:
 			if p.kindOf(element) != nodeString {
-				err = p.mistyped(w.at(number), element, "a string")
+				err = p.mistyped(inner, element, "a string")
 			}
 		case shapeRefs:
-			err = p.checkRef(w.at(number), element, r)
+			err = p.checkRef(&inner, element, r)
 		case shapeExtTypes:
-			err = p.oneOf(w.at(number), element, extensionTypes)
+			err = p.oneOf(inner, element, extensionTypes)
 		default:
-			err = p.checkElement(w.at(number), element, r.shape)
+			err = p.checkElement(&inner, element, r.shape)
 		}
 		if err != nil {
 			return err
@@ -218,9 +243,9 @@ func (p *parser) checkList(w where, i int, r rule) *fault {
 }
 
 // checkElement checks an object in one of the lists of objects.
-func (p *parser) checkElement(w where, i int, s shape) *fault {
+func (p *parser) checkElement(w *where, i int, s shape) *fault {
 	if p.kindOf(i) != nodeObject {
-		return p.mistyped(w, i, "an object")
+		return p.mistyped(*w, i, "an object")
 	}
 	switch s {
 	case shapeExternal:
@@ -238,7 +263,7 @@ func (p *parser) checkElement(w where, i int, s shape) *fault {
 }
 
 // needTexts requires members that are strings.
-func (p *parser) needTexts(w where, i int, names ...string) *fault {
+func (p *parser) needTexts(w *where, i int, names ...string) *fault {
 	for _, member := range names {
 		value := p.get(i, member)
 		if value == 0 {
@@ -251,7 +276,7 @@ func (p *parser) needTexts(w where, i int, names ...string) *fault {
 	return nil
 }
 
-func (p *parser) checkExternal(w where, i int) *fault {
+func (p *parser) checkExternal(w *where, i int) *fault {
 	if err := p.needTexts(w, i, "source_name"); err != nil {
 		return err
 	}
@@ -264,7 +289,8 @@ func (p *parser) checkExternal(w where, i int) *fault {
 				return p.mistyped(w.dot(p.textOf(member)), value, "a string")
 			}
 		case p.named(member, "hashes"):
-			if err := p.checkDictionary(w.dot("hashes"), value, shapeHashes); err != nil {
+			inner := w.dot("hashes")
+			if err := p.checkDictionary(&inner, value, shapeHashes); err != nil {
 				return err
 			}
 		}
@@ -277,13 +303,14 @@ func (p *parser) checkExternal(w where, i int) *fault {
 
 // checkGranular is strict about names: a variant of marking_ref that another
 // reader takes would hide a marking from this one.
-func (p *parser) checkGranular(w where, i int) *fault {
+func (p *parser) checkGranular(w *where, i int) *fault {
 	marking, lang, selectors := 0, 0, 0
 	for member, value := range p.members(i) {
 		switch text := p.textOf(member); text {
 		case "marking_ref":
 			marking = value
-			if err := p.checkRef(w.dot("marking_ref"), value, ref(setOf(typeMarkingDefinition))); err != nil {
+			inner := w.dot("marking_ref")
+			if err := p.checkRef(&inner, value, ref(setOf(typeMarkingDefinition))); err != nil {
 				return err
 			}
 		case "lang":
@@ -293,7 +320,8 @@ func (p *parser) checkGranular(w where, i int) *fault {
 			}
 		case "selectors":
 			selectors = value
-			if err := p.checkList(w.dot("selectors"), value, is(shapeTexts)); err != nil {
+			inner := w.dot("selectors")
+			if err := p.checkList(&inner, value, is(shapeTexts)); err != nil {
 				return err
 			}
 		default:
@@ -313,11 +341,11 @@ func (p *parser) checkGranular(w where, i int) *fault {
 	return nil
 }
 
-func (p *parser) checkDictionary(w where, i int, s shape) *fault {
+func (p *parser) checkDictionary(w *where, i int, s shape) *fault {
 	if p.kindOf(i) != nodeObject {
-		return p.mistyped(w, i, "an object")
+		return p.mistyped(*w, i, "an object")
 	}
-	if p.tape[i].count == 0 && s != shapeDict {
+	if p.empty(i) && s != shapeDict {
 		return p.bad(w.String(), "is an empty dictionary; leave the property out")
 	}
 	for member, value := range p.members(i) {
@@ -335,30 +363,25 @@ func (p *parser) checkDictionary(w where, i int, s shape) *fault {
 	return nil
 }
 
-func (p *parser) checkHash(w where, member, value int) *fault {
-	algorithm := p.textOf(member)
+func (p *parser) checkHash(w *where, member, value int) *fault {
+	algorithm := p.content(member)
+	path := func() where { return w.dot(string(algorithm)) }
 	if len(algorithm) < 3 || len(algorithm) > 250 {
-		return p.bad(w.dot(algorithm).String(), "has a name of %d characters, it must have 3 to 250", len(algorithm))
+		return p.bad(path().String(), "has a name of %d characters, it must have 3 to 250", len(algorithm))
 	}
 	if p.kindOf(value) != nodeString {
-		return p.mistyped(w.dot(algorithm), value, "a string")
+		return p.mistyped(path(), value, "a string")
 	}
 	text := p.content(value)
 	switch size := digestSize(algorithm); {
 	case size > 0 && (len(text) != size || !isHex(text)):
-		return p.bad(w.dot(algorithm).String(), "must be %d hexadecimal digits, not %s", size, clip(string(text)))
+		return p.bad(path().String(), "must be %d hexadecimal digits, not %s", size, clip(string(text)))
 	case len(text) == 0:
-		return p.bad(w.dot(algorithm).String(), "is empty")
-	case size < 0 && digestSize(strings.ToUpper(algorithm)) >= 0:
-		p.warn(w.dot(algorithm).String(), "STIX writes this algorithm %s", strings.ToUpper(algorithm))
+		return p.bad(path().String(), "is empty")
+	case size < 0 && digestSize(bytes.ToUpper(algorithm)) >= 0:
+		p.warn(path().String(), "STIX writes this algorithm %s", bytes.ToUpper(algorithm))
 	}
 	return nil
-}
-
-// timeAt returns the time in a slot, which was checked already.
-func (p *parser) timeAt(k slot) time.Time {
-	t, _ := parseTimestamp(p.content(int(p.slots[k])))
-	return t
 }
 
 // has reports whether the property of a slot is there.

@@ -8,10 +8,11 @@
 // ends and needs memory for one of them only. Parse then reads an object:
 //
 //	r, err := stix.NewReader(file, stix.DefaultLimits())
+//	p := stix.NewParser(stix.DefaultLimits()) // Parse, with its memory kept
 //	for {
 //		item, err := r.Next() // io.EOF after the last
 //		...
-//		o, err := stix.Parse(item.Raw, stix.DefaultLimits())
+//		o, err := p.Parse(item.Raw)
 //	}
 //
 // Parse refuses what two readers could read differently: a property that

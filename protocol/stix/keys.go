@@ -114,13 +114,13 @@ func (o *Object) observableKeys() keyList {
 	case "mutex":
 		list.add(aboutMutex, d.name)
 	case "file":
-		list.add(aboutFileName, d.name)
 		list.digests(d.hashes)
+		list.add(aboutFileName, d.name)
 	case "artifact":
 		list.digests(d.hashes)
 	case "x509-certificate":
-		list.add(aboutSerial, d.serial)
 		list.digests(d.hashes)
+		list.add(aboutSerial, d.serial)
 	case "windows-registry-key":
 		list.add(aboutRegistry, d.value)
 	case "directory":
@@ -144,9 +144,18 @@ func (l *keyList) add(what subject, value string) {
 	}
 }
 
-func (l *keyList) digests(hashes []digest) {
-	for _, h := range hashes {
-		l.add(aboutHash, h.value)
+// digests takes a dictionary of hashes that Parse accepted.
+func (l *keyList) digests(dictionary []byte) {
+	if dictionary == nil {
+		return
+	}
+	s := scanner{raw: dictionary, limits: hardLimits(), tape: make([]node, 0, 8)}
+	if s.scan() != nil {
+		return
+	}
+	*l = slices.Grow(*l, s.inner(0)/2+1) // and one beside them
+	for _, value := range s.members(0) {
+		l.add(aboutHash, s.textOf(value))
 	}
 }
 
@@ -246,5 +255,5 @@ func hostKey(value string) (Key, error) {
 // numeric reports whether value has no other characters than addresses,
 // networks and digests have. It spares the making of an error for most names.
 func numeric(value string) bool {
-	return strings.Trim(value, "0123456789abcdefABCDEF:./") == ""
+	return all(value, inAddress)
 }

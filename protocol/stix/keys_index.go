@@ -3,6 +3,7 @@ package stix
 import (
 	"crypto/sha256"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -11,6 +12,7 @@ import (
 const (
 	maxIndexValue = 200
 	indexPrefix   = 160
+	mostIndexed   = 24 // bytes beside the value, for most keys
 )
 
 // The bytes after a zero byte in an index key. A zero byte of the value itself
@@ -37,7 +39,7 @@ const (
 // addresses or values, as far as values differ in their first 160 bytes. The
 // form is stored: it does not change.
 func AppendKey(dst []byte, k Key) []byte {
-	dst = append(dst, byte(k.Kind))
+	dst = append(slices.Grow(dst, min(len(k.Value), maxIndexValue)+mostIndexed), byte(k.Kind))
 	if k.Prefix.IsValid() && (k.Kind == KeyIP || k.Kind == KeyCIDR) {
 		address := k.Prefix.Addr().As16()
 		dst = append(dst, address[:]...)

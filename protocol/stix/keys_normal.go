@@ -280,7 +280,7 @@ func normalHash(value string) (string, error) {
 	if len(lower) == 72 && strings.HasPrefix(lower, "t1") {
 		lower = lower[2:]
 	}
-	if strings.Trim(lower, "0123456789abcdef") == "" {
+	if all(lower, lowerHex) {
 		switch len(lower) {
 		// MD5, SHA-1, SHA-224, SHA-256, TLSH, SHA-384, SHA-512.
 		case 32, 40, 56, 64, 70, 96, 128:
@@ -301,13 +301,12 @@ func isSSDeep(value string) bool {
 	if n, err := strconv.ParseUint(size, 10, 32); err != nil || n < 3 || !found || len(one) < 6 || len(one) > 64 || len(two) > 64 {
 		return false
 	}
-	const base64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-	return strings.Trim(one, base64) == "" && strings.Trim(two, base64) == ""
+	return all(one, anyBase64) && all(two, anyBase64)
 }
 
 // normalMAC takes six octets with colons, hyphens, dots or nothing between.
 func normalMAC(value string) (string, error) {
-	if len(value) == 12 && strings.Trim(value, "0123456789abcdefABCDEF") == "" {
+	if len(value) == 12 && all(value, anyHex) {
 		value = value[:4] + "." + value[4:8] + "." + value[8:]
 	}
 	mac, err := net.ParseMAC(value)

@@ -3,6 +3,7 @@ package stix
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -134,6 +135,15 @@ func TestKeyKinds(t *testing.T) {
 	}
 }
 
+// hashes makes a dictionary of algorithms and digests in turn.
+func hashes(pairs ...string) []byte {
+	var members []string
+	for i := 0; i < len(pairs); i += 2 {
+		members = append(members, fmt.Sprintf("%q:%q", pairs[i], pairs[i+1]))
+	}
+	return []byte("{" + strings.Join(members, ",") + "}")
+}
+
 func TestObjectKeys(t *testing.T) {
 	const md5, sha1 = "D41D8CD98F00B204E9800998ECF8427E", "da39a3ee5e6b4b0d3255bfef95601890afd80709"
 	for _, c := range []struct {
@@ -152,10 +162,10 @@ func TestObjectKeys(t *testing.T) {
 		{"autonomous-system", details{number: 64496}, "asn:64496"},
 		{"autonomous-system", details{}, ""},
 		{"mutex", details{name: "Evil"}, "mutex:Evil"},
-		{"file", details{name: "A.exe", hashes: []digest{{"SHA-1", sha1}, {"MD5", md5}, {"MD5", md5}, {"x", "zz"}}},
+		{"file", details{name: "A.exe", hashes: hashes("SHA-1", sha1, "MD5", md5, "x-twin", md5, "x", "zz")},
 			"hash:" + strings.ToLower(md5) + " hash:" + sha1 + " file-name:a.exe"},
-		{"artifact", details{hashes: []digest{{"MD5", md5}}}, "hash:" + strings.ToLower(md5)},
-		{"x509-certificate", details{serial: "02:0a", hashes: []digest{{"SHA-1", sha1}}}, "hash:" + sha1 + " other:serial:20a"},
+		{"artifact", details{hashes: hashes("MD5", md5)}, "hash:" + strings.ToLower(md5)},
+		{"x509-certificate", details{serial: "02:0a", hashes: hashes("SHA-1", sha1)}, "hash:" + sha1 + " other:serial:20a"},
 		{"windows-registry-key", details{value: `HKCU\X`}, `other:registry:hkey_current_user\x`},
 		{"directory", details{value: "/tmp/"}, "other:path:/tmp"},
 		{"user-account", details{value: "Root"}, "other:account:root"},

@@ -2,7 +2,6 @@ package stix
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"entente/protocol"
@@ -186,10 +185,13 @@ func (p *parser) claims(want protocol.Marking) (claimed, forged bool) {
 func (p *parser) mark() {
 	level := &p.obj.Level
 	add := func(i int) {
-		id := p.textOf(i)
-		if slices.Contains(level.Refs, id) {
-			return
+		content := p.content(i)
+		for _, held := range level.Refs {
+			if held == string(content) {
+				return
+			}
 		}
+		id := p.keep(content)
 		level.Refs = append(level.Refs, id)
 		level.Marking = max(level.Marking, tlpOf(id))
 	}

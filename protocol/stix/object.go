@@ -1,6 +1,7 @@
 package stix
 
 import (
+	"bytes"
 	"time"
 
 	"entente/protocol"
@@ -39,20 +40,29 @@ type Object struct {
 	details   details // what Keys needs, private to the package
 }
 
-// details is what Keys needs of an object, filled by Parse.
+// details is what Keys needs of an object, filled by Parse. What few ask for
+// stays as it stands in Raw.
 type details struct {
-	value       string // value; key of a windows-registry-key, path of a directory, account_login or else user_id of a user-account
-	pattern     string // of an indicator
-	patternType string // of an indicator
-	name        string // of a file or mutex
-	serial      string // serial_number of an x509-certificate
-	number      int64  // of an autonomous-system
-	hashes      []digest
+	value       string     // value; key of a windows-registry-key, path of a directory, account_login or else user_id of a user-account
+	pattern     quoted     // of an indicator
+	patternType quoted     // of an indicator
+	name        string     // of a file or mutex
+	serial      string     // serial_number of an x509-certificate
+	number      int64      // of an autonomous-system
+	hashes      []byte     // the dictionary, as JSON
 	definition  definition // of a marking-definition: what it says
 }
 
-// digest is one entry of a hashes dictionary.
-type digest struct{ algorithm, value string }
+// quoted is a JSON string between its quotes, escapes as they stand.
+type quoted []byte
+
+// String returns the value of the string.
+func (q quoted) String() string {
+	if bytes.IndexByte(q, '\\') < 0 {
+		return string(q)
+	}
+	return unescapeJSON(q)
+}
 
 // Kind is the family of an object's type.
 type Kind uint8

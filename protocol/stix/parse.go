@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"entente/protocol"
@@ -16,18 +17,56 @@ import (
 //
 // Unknown properties, extensions and types are taken where their names are
 // well formed. What is odd but not forbidden becomes a Warning.
+//
+// Whoever reads many objects takes a Parser.
 func Parse(raw []byte, limits Limits) (*Object, error) {
-	p := newParser(raw, limits)
-	if err := p.parse(); err != nil {
-		return nil, p.failure(err)
-	}
-	return p.obj, nil
+	p := Parser{limits: limits}
+	return p.Parse(raw)
 }
 
-func newParser(raw []byte, limits Limits) *parser {
-	// Text has some twenty to fifty bytes a value; the tape grows where not.
-	tape := make([]node, 0, min(len(raw)/32, 1<<12)+8)
-	return &parser{scanner: scanner{raw: raw, limits: limits, tape: tape}, obj: &Object{Raw: raw}}
+// Parser reads objects one after the other, see Parse, and keeps its working
+// memory between them. It is not safe for concurrent use.
+type Parser struct {
+	limits Limits
+	run    parser // of the object being read; between objects it holds working memory only
+}
+
+// NewParser returns a Parser with the given limits.
+func NewParser(limits Limits) *Parser { return &Parser{limits: limits} }
+
+// Parse is the function Parse under the limits of the Parser. The object does
+// not share the Parser's memory.
+func (p *Parser) Parse(raw []byte) (*Object, error) {
+	p.run.begin(raw, p.limits)
+	defer p.run.end()
+	if err := p.run.parse(); err != nil {
+		return nil, p.run.failure(err)
+	}
+	return p.run.obj, nil
+}
+
+// Bounds of the working memory of a Parser, in nodes of the tape.
+const (
+	leastTape = 48      // enough for most everyday objects
+	mostTape  = 1 << 14 // not kept where one object made it longer
+)
+
+// begin readies the parser for an object. A tape that is lent is used again.
+func (p *parser) begin(raw []byte, limits Limits) {
+	tape := p.tape[:0]
+	if cap(tape) == 0 {
+		// Text has some sixteen to forty bytes a value; the tape grows where less.
+		tape = make([]node, 0, max(leastTape, min(len(raw)/24, 1<<12)))
+	}
+	*p = parser{scanner: scanner{raw: raw, limits: limits, tape: tape}, path: p.path, obj: &Object{Raw: raw}}
+}
+
+// end lets go of the object that was read.
+func (p *parser) end() {
+	p.raw, p.obj, p.texts = nil, nil, strings.Builder{}
+	if cap(p.tape) > mostTape {
+		p.tape = nil
+	}
 }
 
 // failure makes the error of Parse out of a fault.
@@ -84,6 +123,10 @@ func (p *parser) parse() *fault {
 		return err
 	}
 	p.fill()
+	switch p.t {
+	case typeIPv4Addr, typeIPv6Addr, typeMACAddr:
+		p.lookAtAddress(p.obj.details.value)
+	}
 	return nil
 }
 
@@ -112,14 +155,14 @@ func (p *parser) identify() *fault {
 		return p.mistyped(where{name: []byte("id")}, id, "a string")
 	}
 	text := p.content(id)
-	prefix, ok := typeOfID(text)
-	if !ok {
+	prefix, ok := cutUUID(text)
+	if !ok || !bytes.Equal(prefix, name) && !isTypeName(prefix) {
 		return p.bad("id", "must be %s--UUID, the UUID in lower case as RFC 4122 writes it, not %s", clip(string(name)), clip(string(text)))
 	}
 	if !bytes.Equal(prefix, name) {
 		return p.bad("id", "is of type %s, the object of type %s", clip(string(prefix)), clip(string(name)))
 	}
-	p.obj.ID = string(text)
+	p.obj.ID = p.keep(text)
 	p.obj.Type = p.obj.ID[:len(name)]
 	p.obj.Kind = p.t.info().kind
 	if !uuidVariant(text) {
@@ -143,9 +186,10 @@ func (p *parser) nearMiss(name string) *fault {
 
 // properties goes through the members once.
 func (p *parser) properties() *fault {
-	for member, value := range p.members(0) {
-		name := p.content(member)
-		r := p.t.property(string(name))
+	end := p.after(0)
+	for member := 1; member < end; member = p.after(member + 1) {
+		name, value := p.content(member), member+1
+		r := p.t.property(name)
 		if r.slot != slotNone {
 			p.slots[r.slot] = uint32(value)
 		}
@@ -164,16 +208,16 @@ func (p *parser) properties() *fault {
 
 // known checks a property that STIX 2.1 defines for the type.
 func (p *parser) known(name []byte, value int, r rule) *fault {
-	if err := p.check(where{name: name}, value, r); err != nil {
+	if err := p.check(&where{name: name}, value, r); err != nil {
 		return err
 	}
 	switch {
-	case r.odd:
+	case r.has(odd):
 		p.warn(string(name), "a cyber-observable has no such property (STIX 2.1 section 3.2)")
-	case r.own || r.slot == slotExtensions:
+	case r.has(own) || r.slot == slotExtensions:
 		p.own++
 	}
-	if r.required {
+	if r.has(required) {
 		p.required++
 	}
 	switch r.shape {
@@ -182,7 +226,7 @@ func (p *parser) known(name []byte, value int, r rule) *fault {
 	case shapeDict, shapeExtensions, shapeMIMEParts, shapeObjects, shapeRegistry, shapeExternal:
 		if p.nested {
 			p.dictionary = r.shape == shapeDict
-			p.otherRefs(&pathStep{name: name}, value, false)
+			p.otherRefsOf(value-1, false)
 			p.dictionary = false
 		}
 	}
@@ -195,7 +239,7 @@ func (p *parser) known(name []byte, value int, r rule) *fault {
 func (p *parser) unknown(name []byte, value int) *fault {
 	if !isPropertyName(name) {
 		folded := foldName(name)
-		if p.t.property(folded).shape != shapeNone {
+		if p.t.property([]byte(folded)).shape != shapeNone {
 			return p.bad(string(name), "differs from %s in case only, so that readers disagree on it", folded)
 		}
 		return p.bad(string(name), "has a name that STIX does not allow: a-z, 0-9 and _, at most 250 (section 3.1)")
@@ -204,12 +248,12 @@ func (p *parser) unknown(name []byte, value int) *fault {
 		named := looksLikeRef(name)
 		if named && k == nodeString {
 			if id := p.content(value); isID(id) {
-				p.addRef(refName(name), string(id), true)
+				p.addRef(p.refName(name), p.keep(id), true)
 				return nil
 			}
 		}
 		if named || p.nested && k != nodeString {
-			p.otherRefs(&pathStep{name: name}, value, named)
+			p.otherRefsOf(value-1, named)
 		}
 	}
 	return nil
@@ -235,7 +279,7 @@ func (p *parser) common() *fault {
 	case !created:
 		return p.bad("created", "is required")
 	case p.t == typeMarkingDefinition:
-		p.obj.Created = p.timeAt(slotCreated)
+		p.obj.Created = p.times[slotCreated]
 		if modified {
 			p.warn("modified", "a marking definition has no versions (STIX 2.1 section 7.2.1)")
 		}
@@ -243,7 +287,7 @@ func (p *parser) common() *fault {
 	case !modified:
 		return p.bad("modified", "is required")
 	}
-	p.obj.Created, p.obj.Modified = p.timeAt(slotCreated), p.timeAt(slotModified)
+	p.obj.Created, p.obj.Modified = p.times[slotCreated], p.times[slotModified]
 	if p.obj.Modified.Before(p.obj.Created) {
 		return p.bad("modified", "is earlier than created")
 	}
@@ -261,7 +305,7 @@ func (p *parser) version(required bool) *fault {
 	case !p.has(slotSpecVersion):
 		return nil
 	}
-	switch text := p.textOf(int(p.slots[slotSpecVersion])); text {
+	switch text := p.content(int(p.slots[slotSpecVersion])); string(text) {
 	case "2.1":
 		return nil
 	case "2.0":
@@ -269,7 +313,7 @@ func (p *parser) version(required bool) *fault {
 		f.hint = old
 		return f
 	default:
-		return p.bad("spec_version", "must be 2.1, not %s", clip(text))
+		return p.bad("spec_version", "must be 2.1, not %s", clip(string(text)))
 	}
 }
 
@@ -296,9 +340,9 @@ func (p *parser) fill() {
 	o.Revoked = p.has(slotRevoked) && p.kindOf(int(p.slots[slotRevoked])) == nodeTrue
 	if p.has(slotLabels) {
 		i := int(p.slots[slotLabels])
-		o.Labels = make([]string, 0, p.tape[i].count)
+		o.Labels = make([]string, 0, p.inner(i))
 		for _, element := range p.elements(i) {
-			o.Labels = append(o.Labels, p.textOf(element))
+			o.Labels = append(o.Labels, p.keep(p.content(element)))
 		}
 	}
 	p.mark()
@@ -310,18 +354,29 @@ func (p *parser) fill() {
 	p.fillDetails()
 }
 
-// textAt returns the string in a slot, or "" where there is none.
-func (p *parser) textAt(k slot) string {
+// contentAt returns the value of the string in a slot, nil where there is none.
+func (p *parser) contentAt(k slot) []byte {
 	if i := int(p.slots[k]); i != 0 && p.kindOf(i) == nodeString {
-		return p.textOf(i)
+		return p.content(i)
 	}
-	return ""
+	return nil
+}
+
+// textAt returns the string in a slot for the object, or "".
+func (p *parser) textAt(k slot) string { return p.keep(p.contentAt(k)) }
+
+// quotedAt returns the string in a slot as it stands, nil where there is none.
+func (p *parser) quotedAt(k slot) quoted {
+	if i := int(p.slots[k]); i != 0 && p.kindOf(i) == nodeString {
+		return p.bytes(i)
+	}
+	return nil
 }
 
 func (p *parser) fillDetails() {
 	o, d := p.obj, &p.obj.details
 	o.Name = p.textAt(slotName)
-	d.pattern, d.patternType = p.textAt(slotPattern), p.textAt(slotPatternType)
+	d.pattern, d.patternType = p.quotedAt(slotPattern), p.quotedAt(slotPatternType)
 	if p.obj.Kind != SCO {
 		return
 	}
@@ -331,7 +386,7 @@ func (p *parser) fillDetails() {
 		d.name = o.Name
 	case typeAutonomousSystem:
 		d.number, _ = p.integer(int(p.slots[slotNumber]))
-		o.Name = fmt.Sprintf("AS%d", d.number)
+		o.Name = "AS" + strconv.FormatInt(d.number, 10)
 	case typeWindowsRegistryKey, typeDirectory:
 		d.value = p.textAt(slotKey)
 	case typeUserAccount:
@@ -344,11 +399,7 @@ func (p *parser) fillDetails() {
 	if o.Name == "" {
 		o.Name = d.value
 	}
-	if p.has(slotHashes) {
-		i := int(p.slots[slotHashes])
-		d.hashes = make([]digest, 0, p.tape[i].count)
-		for member, value := range p.members(i) {
-			d.hashes = append(d.hashes, digest{algorithm: p.textOf(member), value: p.textOf(value)})
-		}
+	if i := p.slots[slotHashes]; i != 0 {
+		d.hashes = p.raw[p.tape[i].start:p.tape[i].end]
 	}
 }

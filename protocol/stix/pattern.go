@@ -126,10 +126,10 @@ func printable(s string) string {
 // Both results are nil for every other object. The text is parsed anew at each
 // call.
 func (o *Object) Pattern() (*Pattern, error) {
-	if o.details.pattern == "" || o.details.patternType != "stix" {
+	if len(o.details.pattern) == 0 || o.details.patternType.String() != "stix" {
 		return nil, nil
 	}
-	return ParsePattern(o.details.pattern)
+	return ParsePattern(o.details.pattern.String())
 }
 
 // PatternError returns why the pattern of an indicator whose pattern_type is

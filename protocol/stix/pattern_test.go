@@ -275,18 +275,18 @@ func drawString(t *rapid.T) string {
 }
 
 func TestObjectPattern(t *testing.T) {
-	o := &Object{Type: "indicator", details: details{pattern: "[ipv4-addr:value = '198.51.100.1'", patternType: "stix"}}
+	o := &Object{Type: "indicator", details: details{pattern: quoted("[ipv4-addr:value = '198.51.100.1'"), patternType: quoted("stix")}}
 	if err := o.PatternError(); protocol.KindOf(err) != protocol.Invalid {
 		t.Errorf("unclosed pattern: %v", err)
 	}
 	if keys := o.Keys(); len(keys) != 0 {
 		t.Errorf("unclosed pattern has keys %v", keys)
 	}
-	o.details.patternType = "yara"
+	o.details.patternType = quoted("yara")
 	if p, err := o.Pattern(); p != nil || err != nil {
 		t.Errorf("a yara rule was read as a STIX pattern: %v, %v", p, err)
 	}
-	o.details.patternType, o.details.pattern = "stix", o.details.pattern+"]"
+	o.details.patternType, o.details.pattern = quoted(`st\u0069x`), append(o.details.pattern, ']')
 	if keys := o.Keys(); o.PatternError() != nil || len(keys) != 1 || keys[0].String() != "ip:198.51.100.1" {
 		t.Errorf("keys %v, %v", keys, o.PatternError())
 	}

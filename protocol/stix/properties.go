@@ -40,11 +40,16 @@ type slot uint8
 
 const (
 	slotNone slot = iota
+
+	// Times, which are kept once they are read.
+	slotCreated
+	slotModified
+	slotFrom  // valid_from, first_seen, first_observed, start, start_time, analysis_started
+	slotUntil // the other end
+
 	slotType
 	slotID
 	slotSpecVersion
-	slotCreated
-	slotModified
 	slotCreatedBy
 	slotRevoked
 	slotLabels
@@ -53,8 +58,6 @@ const (
 	slotExtensions
 	slotName
 	slotValue
-	slotFrom  // valid_from, first_seen, first_observed, start, start_time, analysis_started
-	slotUntil // the other end
 	slotPattern
 	slotPatternType
 	slotObjects
@@ -88,41 +91,52 @@ const (
 	slotCount
 )
 
-// rule is what STIX 2.1 says of one property of one type.
+// rule is what STIX 2.1 says of one property of one type. It has four fields
+// because up to that many travel in registers: it is looked up for every
+// property of every object.
 type rule struct {
-	shape    shape
-	slot     slot
-	required bool    // counts toward the type's required properties
-	own      bool    // a property of the type itself, not one that all have
-	odd      bool    // a common property that this family of types does not have
-	targets  typeSet // of a reference: the types it may lead to
+	shape   shape
+	slot    slot
+	traits  trait
+	targets typeSet // of a reference: the types it may lead to
 }
+
+// trait is a set of what holds for a property beside its data type.
+type trait uint8
+
+const (
+	required trait = 1 << iota // counts toward the type's required properties
+	own                        // a property of the type itself, not one that all have
+	odd                        // a common property that this family of types does not have
+)
+
+func (r rule) has(t trait) bool { return r.traits&t != 0 }
 
 func is(s shape) rule               { return rule{shape: s} }
 func at(s shape, k slot) rule       { return rule{shape: s, slot: k} }
-func need(s shape, k slot) rule     { return rule{shape: s, slot: k, required: true} }
+func need(s shape, k slot) rule     { return rule{shape: s, slot: k, traits: required} }
 func ref(to typeSet) rule           { return rule{shape: shapeRef, targets: to} }
 func refs(to typeSet) rule          { return rule{shape: shapeRefs, targets: to} }
 func refAt(k slot, to typeSet) rule { return rule{shape: shapeRef, slot: k, targets: to} }
 
 // needRef is the rule of a required reference, or list of them.
 func needRef(s shape, k slot, to typeSet) rule {
-	return rule{shape: s, slot: k, required: true, targets: to}
+	return rule{shape: s, slot: k, traits: required, targets: to}
 }
 
 // property returns the rule for a property of an object of type t.
-func (t typeID) property(name string) rule {
+func (t typeID) property(name []byte) rule {
 	if len(name) > 2 && name[0] == 'x' && name[1] == '_' {
 		return rule{} // by custom the beginning of custom names, and of no other
 	}
 	if r := commonProperty(name); r.shape != shapeNone {
 		if t == typeExtensionDefinition && r.slot == slotCreatedBy {
-			r.required = true
+			r.traits |= required
 		}
 		if t.info().kind == SCO {
 			switch r.slot {
 			case slotCreated, slotModified, slotCreatedBy, slotRevoked, slotLabels:
-				r.odd = true
+				r.traits |= odd
 			}
 		}
 		return r
@@ -137,7 +151,9 @@ func (t typeID) property(name string) rule {
 		return sightingProperty(name)
 	case SCO:
 		r := t.observableProperty(name)
-		r.own = r.shape != shapeNone
+		if r.shape != shapeNone {
+			r.traits |= own
+		}
 		return r
 	case Meta:
 		return t.metaProperty(name)
@@ -146,8 +162,8 @@ func (t typeID) property(name string) rule {
 }
 
 // commonProperty holds STIX 2.1 section 3.2.
-func commonProperty(name string) rule {
-	switch name {
+func commonProperty(name []byte) rule {
+	switch string(name) {
 	case "type":
 		return at(shapeFilled, slotType)
 	case "id":
@@ -183,15 +199,15 @@ func commonProperty(name string) rule {
 }
 
 // customProperty takes from a custom object what people read.
-func customProperty(name string) rule {
-	if name == "name" {
+func customProperty(name []byte) rule {
+	if string(name) == "name" {
 		return rule{slot: slotName}
 	}
 	return rule{}
 }
 
-func relationshipProperty(name string) rule {
-	switch name {
+func relationshipProperty(name []byte) rule {
+	switch string(name) {
 	case "relationship_type":
 		return need(shapeFilled, slotStatedType)
 	case "description":
@@ -208,8 +224,8 @@ func relationshipProperty(name string) rule {
 	return rule{}
 }
 
-func sightingProperty(name string) rule {
-	switch name {
+func sightingProperty(name []byte) rule {
+	switch string(name) {
 	case "description":
 		return is(shapeText)
 	case "first_seen":
@@ -231,10 +247,10 @@ func sightingProperty(name string) rule {
 }
 
 // metaProperty holds STIX 2.1 section 7.
-func (t typeID) metaProperty(name string) rule {
+func (t typeID) metaProperty(name []byte) rule {
 	switch t {
 	case typeLanguageContent:
-		switch name {
+		switch string(name) {
 		case "object_ref":
 			return needRef(shapeRef, slotSource, anything)
 		case "object_modified":
@@ -243,7 +259,7 @@ func (t typeID) metaProperty(name string) rule {
 			return need(shapeDict, slotNone)
 		}
 	case typeMarkingDefinition:
-		switch name {
+		switch string(name) {
 		case "name":
 			return at(shapeText, slotName)
 		case "definition_type":
@@ -252,7 +268,7 @@ func (t typeID) metaProperty(name string) rule {
 			return at(shapeDict, slotDefinition)
 		}
 	case typeExtensionDefinition:
-		switch name {
+		switch string(name) {
 		case "name":
 			return need(shapeFilled, slotName)
 		case "description":

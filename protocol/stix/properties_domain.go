@@ -2,8 +2,8 @@ package stix
 
 // domainProperty returns the rule for a property of a domain object (STIX 2.1
 // section 4), the common ones left out.
-func (t typeID) domainProperty(name string) rule {
-	switch name {
+func (t typeID) domainProperty(name []byte) rule {
+	switch string(name) {
 	case "description":
 		return is(shapeText)
 	case "name":
@@ -35,8 +35,8 @@ func (t typeID) domainProperty(name string) rule {
 }
 
 // contextProperty holds the types that speak about other objects.
-func (t typeID) contextProperty(name string) rule {
-	if name == "object_refs" {
+func (t typeID) contextProperty(name []byte) rule {
+	if string(name) == "object_refs" {
 		if t == typeObservedData {
 			return rule{shape: shapeRefs, slot: slotObjectRefs, targets: anySCO | 1<<typeRelationship | 1<<typeSighting}
 		}
@@ -44,18 +44,18 @@ func (t typeID) contextProperty(name string) rule {
 	}
 	switch t {
 	case typeGrouping:
-		if name == "context" {
+		if string(name) == "context" {
 			return need(shapeFilled, slotNone)
 		}
 	case typeReport:
-		switch name {
+		switch string(name) {
 		case "report_types":
 			return is(shapeTexts)
 		case "published":
 			return need(shapeTime, slotNone)
 		}
 	case typeNote:
-		switch name {
+		switch string(name) {
 		case "abstract":
 			return at(shapeText, slotName)
 		case "content":
@@ -64,7 +64,7 @@ func (t typeID) contextProperty(name string) rule {
 			return is(shapeTexts)
 		}
 	case typeOpinion:
-		switch name {
+		switch string(name) {
 		case "explanation":
 			return is(shapeText)
 		case "authors":
@@ -73,7 +73,7 @@ func (t typeID) contextProperty(name string) rule {
 			return need(shapeOpinion, slotNone)
 		}
 	case typeObservedData:
-		switch name {
+		switch string(name) {
 		case "first_observed":
 			return need(shapeTime, slotFrom)
 		case "last_observed":
@@ -88,8 +88,8 @@ func (t typeID) contextProperty(name string) rule {
 }
 
 // technicalProperty holds attack-pattern, tool, infrastructure and their like.
-func (t typeID) technicalProperty(name string) rule {
-	switch name {
+func (t typeID) technicalProperty(name []byte) rule {
+	switch string(name) {
 	case "aliases":
 		if t == typeAttackPattern || t == typeTool || t == typeInfrastructure {
 			return is(shapeTexts)
@@ -123,8 +123,8 @@ func (t typeID) technicalProperty(name string) rule {
 }
 
 // actorProperty holds campaign, intrusion-set and threat-actor.
-func (t typeID) actorProperty(name string) rule {
-	switch name {
+func (t typeID) actorProperty(name []byte) rule {
+	switch string(name) {
 	case "aliases":
 		return is(shapeTexts)
 	case "first_seen":
@@ -155,8 +155,8 @@ func (t typeID) actorProperty(name string) rule {
 	return rule{}
 }
 
-func identityProperty(name string) rule {
-	switch name {
+func identityProperty(name []byte) rule {
+	switch string(name) {
 	case "roles", "sectors":
 		return is(shapeTexts)
 	case "identity_class", "contact_information":
@@ -165,8 +165,8 @@ func identityProperty(name string) rule {
 	return rule{}
 }
 
-func indicatorProperty(name string) rule {
-	switch name {
+func indicatorProperty(name []byte) rule {
+	switch string(name) {
 	case "indicator_types":
 		return is(shapeTexts)
 	case "pattern":
@@ -185,8 +185,8 @@ func indicatorProperty(name string) rule {
 	return rule{}
 }
 
-func locationProperty(name string) rule {
-	switch name {
+func locationProperty(name []byte) rule {
+	switch string(name) {
 	case "latitude":
 		return at(shapeFloat, slotLatitude)
 	case "longitude":
@@ -203,8 +203,8 @@ func locationProperty(name string) rule {
 	return rule{}
 }
 
-func malwareProperty(name string) rule {
-	switch name {
+func malwareProperty(name []byte) rule {
+	switch string(name) {
 	case "is_family":
 		return need(shapeBool, slotFamily)
 	case "malware_types", "aliases", "architecture_execution_envs", "implementation_languages", "capabilities":
@@ -223,8 +223,8 @@ func malwareProperty(name string) rule {
 	return rule{}
 }
 
-func analysisProperty(name string) rule {
-	switch name {
+func analysisProperty(name []byte) rule {
+	switch string(name) {
 	case "product":
 		return need(shapeFilled, slotNone)
 	case "version", "configuration_version", "analysis_engine_version", "analysis_definition_version", "result_name":

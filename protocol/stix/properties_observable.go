@@ -2,7 +2,7 @@ package stix
 
 // observableProperty returns the rule for a property of a cyber-observable
 // (STIX 2.1 section 6), the common ones left out.
-func (t typeID) observableProperty(name string) rule {
+func (t typeID) observableProperty(name []byte) rule {
 	switch t {
 	case typeDomainName, typeEmailAddr, typeIPv4Addr, typeIPv6Addr, typeMACAddr, typeURL:
 		return t.valueProperty(name)
@@ -30,8 +30,8 @@ func (t typeID) observableProperty(name string) rule {
 	return rule{}
 }
 
-func (t typeID) valueProperty(name string) rule {
-	switch name {
+func (t typeID) valueProperty(name []byte) rule {
+	switch string(name) {
 	case "value":
 		return need(shapeFilled, slotValue)
 	case "display_name":
@@ -57,8 +57,8 @@ func (t typeID) valueProperty(name string) rule {
 	return rule{}
 }
 
-func artifactProperty(name string) rule {
-	switch name {
+func artifactProperty(name []byte) rule {
+	switch string(name) {
 	case "mime_type", "decryption_key":
 		return is(shapeText)
 	case "payload_bin":
@@ -73,20 +73,20 @@ func artifactProperty(name string) rule {
 	return rule{}
 }
 
-func (t typeID) namedProperty(name string) rule {
+func (t typeID) namedProperty(name []byte) rule {
 	switch {
-	case t == typeAutonomousSystem && name == "number":
+	case t == typeAutonomousSystem && string(name) == "number":
 		return need(shapeCount, slotNumber)
-	case t == typeAutonomousSystem && (name == "name" || name == "rir"):
+	case t == typeAutonomousSystem && (string(name) == "name" || string(name) == "rir"):
 		return is(shapeText)
 	case t == typeAutonomousSystem:
 		return rule{}
-	case name == "name":
+	case string(name) == "name":
 		return need(shapeFilled, slotName)
 	case t == typeMutex:
 		return rule{}
 	}
-	switch name {
+	switch string(name) {
 	case "cpe", "swid", "vendor", "version":
 		return is(shapeText)
 	case "languages":
@@ -95,8 +95,8 @@ func (t typeID) namedProperty(name string) rule {
 	return rule{}
 }
 
-func directoryProperty(name string) rule {
-	switch name {
+func directoryProperty(name []byte) rule {
+	switch string(name) {
 	case "path":
 		return need(shapeFilled, slotKey)
 	case "path_enc":
@@ -109,8 +109,8 @@ func directoryProperty(name string) rule {
 	return rule{}
 }
 
-func emailProperty(name string) rule {
-	switch name {
+func emailProperty(name []byte) rule {
+	switch string(name) {
 	case "is_multipart":
 		return need(shapeBool, slotMultipart)
 	case "date":
@@ -137,8 +137,8 @@ func emailProperty(name string) rule {
 	return rule{}
 }
 
-func fileProperty(name string) rule {
-	switch name {
+func fileProperty(name []byte) rule {
+	switch string(name) {
 	case "hashes":
 		return at(shapeHashes, slotHashes)
 	case "size":
@@ -161,8 +161,8 @@ func fileProperty(name string) rule {
 	return rule{}
 }
 
-func trafficProperty(name string) rule {
-	switch name {
+func trafficProperty(name []byte) rule {
+	switch string(name) {
 	case "start":
 		return at(shapeTime, slotFrom)
 	case "end":
@@ -191,8 +191,8 @@ func trafficProperty(name string) rule {
 	return rule{}
 }
 
-func processProperty(name string) rule {
-	switch name {
+func processProperty(name []byte) rule {
+	switch string(name) {
 	case "is_hidden":
 		return is(shapeBool)
 	case "pid":
@@ -219,8 +219,8 @@ func processProperty(name string) rule {
 	return rule{}
 }
 
-func accountProperty(name string) rule {
-	switch name {
+func accountProperty(name []byte) rule {
+	switch string(name) {
 	case "user_id":
 		return at(shapeText, slotUserID)
 	case "account_login":
@@ -237,8 +237,8 @@ func accountProperty(name string) rule {
 	return rule{}
 }
 
-func registryProperty(name string) rule {
-	switch name {
+func registryProperty(name []byte) rule {
+	switch string(name) {
 	case "key":
 		return at(shapeFilled, slotKey)
 	case "values":
@@ -253,8 +253,8 @@ func registryProperty(name string) rule {
 	return rule{}
 }
 
-func certificateProperty(name string) rule {
-	switch name {
+func certificateProperty(name []byte) rule {
+	switch string(name) {
 	case "is_self_signed":
 		return is(shapeBool)
 	case "hashes":

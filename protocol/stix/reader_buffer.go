@@ -303,6 +303,7 @@ func (r *Reader) passWord() error {
 		for ; w.pos < w.end; w.pos++ {
 			switch w.buf[w.pos] {
 			case ',', ']', '}', ' ', '\n', '\r', '\t':
+				r.bound()
 				return nil
 			}
 		}

@@ -17,16 +17,17 @@ func looksLikeRef(name []byte) bool {
 
 // checkRef holds a reference of a known property against its form and the
 // types it may lead to.
-func (p *parser) checkRef(w where, i int, r rule) *fault {
+func (p *parser) checkRef(w *where, i int, r rule) *fault {
 	if p.kindOf(i) != nodeString {
-		return p.mistyped(w, i, "an id")
+		return p.mistyped(*w, i, "an id")
 	}
 	id := p.content(i)
-	objectType, ok := typeOfID(id)
-	if !ok {
+	objectType, ok := cutUUID(id)
+	t := typeNamed(objectType)
+	if !ok || t == typeCustom && !isTypeName(objectType) {
 		return p.bad(w.String(), "must be an id like %s, the UUID in lower case, not %s", p.exampleID(r.targets), clip(string(id)))
 	}
-	if t := typeNamed(objectType); !r.targets.has(t) {
+	if !r.targets.has(t) {
 		return p.bad(w.String(), "must lead to %s, not to %s", r.targets, clip(string(objectType)))
 	}
 	return nil
@@ -45,12 +46,12 @@ func (p *parser) exampleID(targets typeSet) string {
 // contextual reports whether the references of a known property are what the
 // object speaks about, rather than parts of it: such an object can be seen
 // only while all that it refers to can.
-func (t typeID) contextual(k slot, name string) bool {
+func (t typeID) contextual(k slot, name []byte) bool {
 	switch t {
 	case typeRelationship:
 		return k == slotSource || k == slotTarget
 	case typeSighting:
-		return k == slotSource || name == "observed_data_refs" || name == "where_sighted_refs"
+		return k == slotSource || string(name) == "observed_data_refs" || string(name) == "where_sighted_refs"
 	case typeNote, typeOpinion, typeReport, typeGrouping, typeObservedData:
 		return k == slotObjectRefs
 	}
@@ -67,7 +68,7 @@ func clipped(text string) string {
 
 func (p *parser) addRef(property, target string, embedded bool) {
 	if p.obj.Refs == nil {
-		p.obj.Refs = make([]Ref, 0, 4)
+		p.obj.Refs = make([]Ref, 0, 3)
 	}
 	p.obj.Refs = append(p.obj.Refs, Ref{Property: property, Target: target, Embedded: embedded})
 }
@@ -77,46 +78,41 @@ func (p *parser) knownRefs(name []byte, i int, r rule) {
 	if r.slot == slotMarkings || r.slot == slotCreatedBy {
 		return
 	}
-	embedded := !p.t.contextual(r.slot, string(name))
+	embedded := !p.t.contextual(r.slot, name)
 	if r.shape == shapeRef {
-		p.addRef(refName(name), p.textOf(i), embedded)
+		p.addRef(p.refName(name), p.keep(p.content(i)), embedded)
 		return
 	}
 	for number, element := range p.elements(i) {
-		p.addRef(where{name: name}.at(number).String(), p.textOf(element), embedded)
+		p.addRef(where{name: name}.at(number).String(), p.keep(p.content(element)), embedded)
 	}
 }
 
-// pathStep is one step from the object down to a value. The path is written out
-// only for a value that is told about.
-type pathStep struct {
-	parent *pathStep
-	name   []byte // of a member
-	index  int    // of an element, where name is nil
-}
+// pathStep is one step from the object down to a value: a member, whose name is
+// at that index of the tape, or an element of a list.
+type pathStep struct{ member, element int }
 
-// String puts the path together, cut at maxPath.
-func (s *pathStep) String() string {
-	path := s.append(make([]byte, 0, 64))
-	return clipped(string(path))
-}
-
-func (s *pathStep) append(path []byte) []byte {
-	if s.parent != nil {
-		path = s.parent.append(path)
+// pathText writes the path of otherRefs out, cut at maxPath. That is done only
+// for a value that is told about.
+func (p *parser) pathText() string {
+	text := make([]byte, 0, 64)
+	for i, step := range p.path {
+		if step.member == 0 {
+			text = append(strconv.AppendInt(append(text, '['), int64(step.element), 10), ']')
+			continue
+		}
+		if i > 0 {
+			text = append(text, '.')
+		}
+		name := p.content(step.member)
+		text = append(text, name[:min(len(name), maxPath)]...)
 	}
-	if s.name == nil {
-		return append(strconv.AppendInt(append(path, '['), int64(s.index), 10), ']')
-	}
-	if s.parent != nil {
-		path = append(path, '.')
-	}
-	return append(path, s.name[:min(len(s.name), maxPath)]...)
+	return clipped(string(text))
 }
 
 // refName turns the name of a reference into a string, without new memory for
 // those that most objects have.
-func refName(name []byte) string {
+func (p *parser) refName(name []byte) string {
 	switch string(name) {
 	case "source_ref":
 		return "source_ref"
@@ -125,37 +121,34 @@ func refName(name []byte) string {
 	case "sighting_of_ref":
 		return "sighting_of_ref"
 	}
-	return string(name)
+	return p.keep(name)
 }
 
-// otherRefs collects the references in a property that STIX 2.1 does not
-// define for the type, or within extensions and other objects, at any depth. A
-// value that is no id is a reference to nothing, and is told as such; in a
+// otherRefsOf collects the references in a property that STIX 2.1 does not
+// define for the type, or within extensions and other objects, at any depth.
+func (p *parser) otherRefsOf(member int, named bool) {
+	p.path = append(p.path[:0], pathStep{member: member})
+	p.otherRefs(member+1, named)
+}
+
+// otherRefs collects the references in value i, which is where the path leads.
+// A value that is no id is a reference to nothing, and is told as such; in a
 // dictionary, whose names are free, it is no reference.
-func (p *parser) otherRefs(path *pathStep, i int, named bool) {
+func (p *parser) otherRefs(i int, named bool) {
+	here := len(p.path)
 	switch p.kindOf(i) {
 	case nodeString:
-		if !named {
-			return
+		if named {
+			p.otherRef(p.content(i))
 		}
-		id := p.content(i)
-		if _, ok := typeOfID(id); ok {
-			p.addRef(path.String(), string(id), true)
-			return
-		}
-		if p.dictionary {
-			return
-		}
-		text := path.String()
-		p.addRef(text, clipped(string(id)), true)
-		p.warn(text, "the name says reference, the value is no id")
 	case nodeArray:
 		if !named && !p.nested {
 			return
 		}
 		for number, element := range p.elements(i) {
 			if p.kindOf(element) >= nodeString {
-				p.otherRefs(&pathStep{parent: path, index: number}, element, named)
+				p.path = append(p.path[:here], pathStep{element: number})
+				p.otherRefs(element, named)
 			}
 		}
 	case nodeObject:
@@ -164,9 +157,21 @@ func (p *parser) otherRefs(path *pathStep, i int, named bool) {
 		}
 		for member, value := range p.members(i) {
 			if p.kindOf(value) >= nodeString {
-				name := p.content(member)
-				p.otherRefs(&pathStep{parent: path, name: name}, value, looksLikeRef(name))
+				p.path = append(p.path[:here], pathStep{member: member})
+				p.otherRefs(value, looksLikeRef(p.content(member)))
 			}
 		}
+	}
+}
+
+// otherRef takes the value of a property whose name says reference.
+func (p *parser) otherRef(id []byte) {
+	switch {
+	case isID(id):
+		p.addRef(p.pathText(), p.keep(id), true)
+	case !p.dictionary:
+		text := p.pathText()
+		p.addRef(text, clipped(string(id)), true)
+		p.warn(text, "the name says reference, the value is no id")
 	}
 }

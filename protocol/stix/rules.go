@@ -34,7 +34,7 @@ func (p *parser) relations() *fault {
 // ordered holds the two ends of a time span. An indicator's and a
 // relationship's must differ.
 func (p *parser) ordered() *fault {
-	from, until := p.timeAt(slotFrom), p.timeAt(slotUntil)
+	from, until := p.times[slotFrom], p.times[slotUntil]
 	if until.Before(from) {
 		return p.bad(p.nameOf(slotUntil), "is earlier than %s", p.nameOf(slotFrom))
 	}
@@ -48,7 +48,7 @@ func (p *parser) ordered() *fault {
 func (p *parser) statedType() *fault {
 	for _, c := range p.content(int(p.slots[slotStatedType])) {
 		if c-'a' > 25 && c-'0' > 9 && c != '-' {
-			return p.bad("relationship_type", "must have lower-case letters, digits and hyphens only, not %s", clip(p.textAt(slotStatedType)))
+			return p.bad("relationship_type", "must have lower-case letters, digits and hyphens only, not %s", clip(string(p.contentAt(slotStatedType))))
 		}
 	}
 	return nil
@@ -65,7 +65,7 @@ func (p *parser) domainRelations() *fault {
 	case typeLocation:
 		return p.placed()
 	case typeMalware:
-		if p.kindOf(int(p.slots[slotFamily])) == nodeTrue && p.textAt(slotName) == "" {
+		if p.kindOf(int(p.slots[slotFamily])) == nodeTrue && len(p.contentAt(slotName)) == 0 {
 			return p.bad("name", "is required where is_family is true")
 		}
 	case typeMalwareAnalysis:
@@ -131,8 +131,6 @@ func (p *parser) observableRelations() *fault {
 			return &fault{kind: protocol.Invalid, at: -1,
 				text: "at least one property of " + p.obj.Type + " is required (STIX 2.1 section " + p.t.info().section + ")"}
 		}
-	case typeIPv4Addr, typeIPv6Addr, typeMACAddr:
-		p.lookAtValue()
 	}
 	return nil
 }
@@ -149,24 +147,23 @@ func (p *parser) payload() *fault {
 	return nil
 }
 
-// lookAtValue warns of an address that is none. It is kept: nothing follows
+// lookAtAddress warns of an address that is none. It is kept: nothing follows
 // from it but that no look-up leads to it.
-func (p *parser) lookAtValue() {
-	text := p.textAt(slotValue)
+func (p *parser) lookAtAddress(text string) {
 	if p.t == typeMACAddr {
 		if len(text) != 17 || strings.ToLower(text) != text || strings.Count(text, ":") != 5 {
 			p.warn("value", "is not six pairs of lower-case hexadecimal digits with colons")
 		}
 		return
 	}
-	prefix, err := netip.ParsePrefix(text)
+	address, err := netip.ParseAddr(text)
 	if err != nil {
-		var address netip.Addr
-		if address, err = netip.ParseAddr(text); err == nil {
-			prefix = netip.PrefixFrom(address, address.BitLen())
+		var prefix netip.Prefix
+		if prefix, err = netip.ParsePrefix(text); err == nil {
+			address = prefix.Addr()
 		}
 	}
-	if err != nil || prefix.Addr().Is4() != (p.t == typeIPv4Addr) {
+	if err != nil || address.Is4() != (p.t == typeIPv4Addr) {
 		p.warn("value", "is neither an address nor a network of this family")
 	}
 }

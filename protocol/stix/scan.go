@@ -39,19 +39,18 @@ func (k nodeKind) String() string {
 // value.
 type node struct {
 	start, end uint32 // bytes of the value, quotes and brackets included
-	next       uint32 // index of the first node after this value
-	count      uint32 // elements of an array, members of an object
+	next       uint32 // index of the first node after this value; 0 while a container is open
 	kind       nodeKind
 	escaped    bool // a string with a backslash in it
 }
 
 // scanner reads one JSON text strictly into a tape: RFC 8259 in valid UTF-8,
 // no lone surrogates, no name twice in an object, no number that I-JSON
-// (RFC 7493) cannot carry, nothing beyond the limits. It is one pass and
-// allocates only where a tape outgrows what the caller lent.
+// (RFC 7493) cannot carry, nothing beyond the limits. It is one pass: each
+// method takes where it begins, and returns where it ended. It allocates only
+// where a tape outgrows what the caller lent.
 type scanner struct {
 	raw    []byte
-	pos    int
 	depth  int
 	limits Limits
 	tape   []node
@@ -80,31 +79,25 @@ func (s *scanner) scan() *fault {
 	if len(s.raw) > min(s.limits.Object, maxObject) {
 		return s.over(0, "%d bytes are over the limit of %d for one object", len(s.raw), s.limits.Object)
 	}
-	s.blanks()
-	if err := s.value(); err != nil {
+	at, err := s.value(blanks(s.raw, 0))
+	if err != nil {
 		return err
 	}
-	s.blanks()
-	if s.pos < len(s.raw) {
-		return s.fail(s.pos, "%s after the end of the object", s.found())
+	if at = blanks(s.raw, at); at < len(s.raw) {
+		return s.fail(at, "%s after the end of the object", foundAt(s.raw, at))
 	}
 	return nil
 }
 
-func (s *scanner) blanks() {
-	for s.pos < len(s.raw) {
-		switch s.raw[s.pos] {
-		case ' ', '\n', '\r', '\t':
-			s.pos++
-		default:
-			return
-		}
+// blanks returns the first index from at on whose byte is none.
+func blanks(raw []byte, at int) int {
+	for at < len(raw) && raw[at] <= ' ' && (raw[at] == ' ' || raw[at] == '\n' || raw[at] == '\r' || raw[at] == '\t') {
+		at++
 	}
+	return at
 }
 
-// found says what stands at the position, for an error text.
-func (s *scanner) found() string { return foundAt(s.raw, s.pos) }
-
+// foundAt says what stands at an index, for an error text.
 func foundAt(raw []byte, at int) string {
 	if at >= len(raw) {
 		return "the end of the text"
@@ -119,221 +112,234 @@ func foundAt(raw []byte, at int) string {
 	return strconv.QuoteRune(r)
 }
 
-func (s *scanner) value() *fault {
-	if s.pos >= len(s.raw) {
-		return s.fail(s.pos, "the text ends where a value should stand")
+func (s *scanner) value(at int) (end int, err *fault) {
+	if at >= len(s.raw) {
+		return at, s.fail(at, "the text ends where a value should stand")
 	}
-	switch c := s.raw[s.pos]; c {
+	switch c := s.raw[at]; c {
 	case '"':
-		return s.text()
+		return s.text(at)
 	case '{':
-		return s.object()
+		return s.object(at)
 	case '[':
-		return s.array()
+		return s.array(at)
 	case 't':
-		return s.word("true", nodeTrue)
+		return s.word(at, "true", nodeTrue)
 	case 'f':
-		return s.word("false", nodeFalse)
+		return s.word(at, "false", nodeFalse)
 	case 'n':
-		return s.word("null", nodeNull)
+		return s.word(at, "null", nodeNull)
 	default:
 		if c == '-' || c-'0' <= 9 {
-			return s.number()
+			return s.number(at)
 		}
-		return s.fail(s.pos, "%s where a value should stand", s.found())
+		return at, s.fail(at, "%s where a value should stand", foundAt(s.raw, at))
 	}
 }
 
-func (s *scanner) word(word string, kind nodeKind) *fault {
-	end := s.pos + len(word)
-	if end > len(s.raw) || string(s.raw[s.pos:end]) != word {
-		return s.fail(s.pos, "%s where a value should stand", s.found())
+func (s *scanner) word(at int, word string, kind nodeKind) (end int, err *fault) {
+	end = at + len(word)
+	if end > len(s.raw) || string(s.raw[at:end]) != word {
+		return at, s.fail(at, "%s where a value should stand", foundAt(s.raw, at))
 	}
-	s.leaf(kind, end, false)
-	return nil
+	s.leaf(kind, at, end, false)
+	return end, nil
 }
 
-// leaf puts a value without inner nodes on the tape and moves behind it.
-func (s *scanner) leaf(kind nodeKind, end int, escaped bool) {
-	s.tape = append(s.tape, node{
-		start: uint32(s.pos), end: uint32(end), next: uint32(len(s.tape) + 1), kind: kind, escaped: escaped,
-	})
-	s.pos = end
+// leaf puts a value without inner nodes on the tape.
+func (s *scanner) leaf(kind nodeKind, start, end int, escaped bool) {
+	s.tape = append(s.tape, node{})
+	n := &s.tape[len(s.tape)-1]
+	n.start, n.end, n.next = uint32(start), uint32(end), uint32(len(s.tape))
+	n.kind, n.escaped = kind, escaped
 }
 
 // open puts the head of a container on the tape and returns its index.
-func (s *scanner) open(kind nodeKind) (int, *fault) {
+func (s *scanner) open(kind nodeKind, at int) (head int, err *fault) {
 	if s.depth++; s.depth > s.limits.Depth {
-		return 0, s.over(s.pos, "nested deeper than the limit of %d", s.limits.Depth)
+		return 0, s.over(at, "nested deeper than the limit of %d", s.limits.Depth)
 	}
-	head := len(s.tape)
-	s.tape = append(s.tape, node{start: uint32(s.pos), kind: kind})
-	s.pos++
-	return head, nil
+	s.tape = append(s.tape, node{start: uint32(at), kind: kind})
+	return len(s.tape) - 1, nil
 }
 
-// close completes the head of a container at its closing bracket.
-func (s *scanner) close(head, count int) {
-	s.pos++
+// close completes the head of a container, whose closing bracket is at the
+// given index, and returns the index behind it.
+func (s *scanner) close(head, at int) (end int) {
 	s.depth--
 	n := &s.tape[head]
-	n.end, n.next, n.count = uint32(s.pos), uint32(len(s.tape)), uint32(count)
+	n.end, n.next = uint32(at+1), uint32(len(s.tape))
+	return at + 1
 }
 
-func (s *scanner) array() *fault {
-	head, err := s.open(nodeArray)
+func (s *scanner) array(at int) (end int, err *fault) {
+	head, err := s.open(nodeArray, at)
 	if err != nil {
-		return err
+		return at, err
 	}
-	s.blanks()
-	if s.pos < len(s.raw) && s.raw[s.pos] == ']' {
-		s.close(head, 0)
-		return nil
+	raw := s.raw
+	if at = blanks(raw, at+1); at < len(raw) && raw[at] == ']' {
+		return s.close(head, at), nil
 	}
 	for count := 1; ; count++ {
 		if count > s.limits.List {
-			return s.over(s.pos, "a list has more elements than the limit of %d", s.limits.List)
+			return at, s.over(at, "a list has more elements than the limit of %d", s.limits.List)
 		}
-		if err := s.value(); err != nil {
-			return err
+		if at, err = s.value(at); err != nil {
+			return at, err
 		}
-		s.blanks()
+		at = blanks(raw, at)
 		switch {
-		case s.pos >= len(s.raw):
-			return s.fail(s.pos, "the text ends within a list")
-		case s.raw[s.pos] == ']':
-			s.close(head, count)
-			return nil
-		case s.raw[s.pos] != ',':
-			return s.fail(s.pos, "%s where a comma or ] should stand", s.found())
+		case at >= len(raw):
+			return at, s.fail(at, "the text ends within a list")
+		case raw[at] == ']':
+			return s.close(head, at), nil
+		case raw[at] != ',':
+			return at, s.fail(at, "%s where a comma or ] should stand", foundAt(raw, at))
 		}
-		s.pos++
-		s.blanks()
+		at = blanks(raw, at+1)
 	}
 }
 
-func (s *scanner) object() *fault {
-	head, err := s.open(nodeObject)
+func (s *scanner) object(at int) (end int, err *fault) {
+	head, err := s.open(nodeObject, at)
 	if err != nil {
-		return err
+		return at, err
 	}
-	s.blanks()
-	if s.pos < len(s.raw) && s.raw[s.pos] == '}' {
-		s.close(head, 0)
-		return nil
+	raw := s.raw
+	if at = blanks(raw, at+1); at < len(raw) && raw[at] == '}' {
+		return s.close(head, at), nil
 	}
-	var seen map[string]struct{} // of an object with many members
+	var names nameSet
 	for count := 1; ; count++ {
 		if count > s.limits.Members {
-			return s.over(s.pos, "an object has more members than the limit of %d", s.limits.Members)
+			return at, s.over(at, "an object has more members than the limit of %d", s.limits.Members)
 		}
-		if err := s.member(head, count, &seen); err != nil {
-			return err
+		if at, err = s.member(at, head, &names); err != nil {
+			return at, err
 		}
-		s.blanks()
+		at = blanks(raw, at)
 		switch {
-		case s.pos >= len(s.raw):
-			return s.fail(s.pos, "the text ends within an object")
-		case s.raw[s.pos] == '}':
-			s.close(head, count)
-			return nil
-		case s.raw[s.pos] != ',':
-			return s.fail(s.pos, "%s where a comma or } should stand", s.found())
+		case at >= len(raw):
+			return at, s.fail(at, "the text ends within an object")
+		case raw[at] == '}':
+			return s.close(head, at), nil
+		case raw[at] != ',':
+			return at, s.fail(at, "%s where a comma or } should stand", foundAt(raw, at))
 		}
-		s.pos++
-		s.blanks()
+		at = blanks(raw, at+1)
 	}
 }
 
 // member reads a name, a colon and a value.
-func (s *scanner) member(head, count int, seen *map[string]struct{}) *fault {
-	if s.pos >= len(s.raw) || s.raw[s.pos] != '"' {
-		return s.fail(s.pos, "%s where the name of a property should stand", s.found())
+func (s *scanner) member(at, head int, names *nameSet) (end int, err *fault) {
+	raw := s.raw
+	if at >= len(raw) || raw[at] != '"' {
+		return at, s.fail(at, "%s where the name of a property should stand", foundAt(raw, at))
 	}
 	name := len(s.tape)
-	if err := s.text(); err != nil {
-		return err
+	if at, err = s.text(at); err != nil {
+		return at, err
 	}
-	if err := s.unique(head, count, name, seen); err != nil {
-		return err
+	text := s.content(name)
+	if s.twice(head, name, text, names) {
+		return at, s.fail(int(s.tape[name].start), "property %s stands twice in one object", clip(string(text)))
 	}
 	if s.depth > 1 && !s.nested {
-		s.nested = looksLikeRef(s.content(name))
+		s.nested = looksLikeRef(text)
 	}
-	s.blanks()
-	if s.pos >= len(s.raw) || s.raw[s.pos] != ':' {
-		return s.fail(s.pos, "%s where a colon should stand", s.found())
+	if at = blanks(raw, at); at >= len(raw) || raw[at] != ':' {
+		return at, s.fail(at, "%s where a colon should stand", foundAt(raw, at))
 	}
-	s.pos++
-	s.blanks()
-	return s.value()
+	return s.value(blanks(raw, at+1))
 }
 
 // linearNames is how many names are compared one by one before a map is made.
 const linearNames = 24
 
-// unique refuses a name that the open object has already: whoever reads it
-// later could take either value.
-func (s *scanner) unique(head, count, name int, seen *map[string]struct{}) *fault {
-	text := s.content(name)
-	if count <= linearNames {
-		for other := head + 1; other < name; other = int(s.tape[other+1].next) {
-			held := &s.tape[other]
-			if int(held.end-held.start)-2 == len(text) || held.escaped {
-				if bytes.Equal(s.content(other), text) {
-					return s.twice(name, text)
-				}
-			}
-		}
-		return nil
-	}
-	if *seen == nil {
-		*seen = make(map[string]struct{}, 4*linearNames)
-		for other := head + 1; other < name; other = int(s.tape[other+1].next) {
-			(*seen)[s.textOf(other)] = struct{}{}
-		}
-	}
-	if _, held := (*seen)[string(text)]; held {
-		return s.twice(name, text)
-	}
-	(*seen)[string(text)] = struct{}{}
-	return nil
+// nameSet tells whether a name is new in an object. For most names one bit is
+// the proof: no name of theirs was seen before.
+type nameSet struct {
+	count int
+	bits  uint64              // one for each name, see nameBit
+	all   map[string]struct{} // of an object with many members
 }
 
-func (s *scanner) twice(name int, text []byte) *fault {
-	return s.fail(int(s.tape[name].start), "property %s stands twice in one object", clip(string(text)))
+// nameBit spreads names over 64 bits by their length, first and last byte. The
+// factors keep the names of the common types of STIX apart.
+func nameBit(name []byte) uint64 {
+	n := len(name)
+	if n == 0 {
+		return 1
+	}
+	return 1 << ((27*uint(n) + 21*uint(name[0]) + uint(name[n-1])) % 64)
+}
+
+// twice reports whether the open object has the name already, and notes it:
+// whoever reads a name that stands twice could take either value.
+func (s *scanner) twice(head, name int, text []byte, names *nameSet) bool {
+	names.count++
+	if names.count <= linearNames {
+		bit := nameBit(text)
+		fresh := names.bits&bit == 0
+		names.bits |= bit
+		return !fresh && s.among(head, name, text)
+	}
+	if names.all == nil {
+		names.all = make(map[string]struct{}, 4*linearNames)
+		for other := head + 1; other < name; other = int(s.tape[other+1].next) {
+			names.all[s.textOf(other)] = struct{}{}
+		}
+	}
+	if _, held := names.all[string(text)]; held {
+		return true
+	}
+	names.all[string(text)] = struct{}{}
+	return false
+}
+
+// among compares a name with those of the open object before it.
+func (s *scanner) among(head, name int, text []byte) bool {
+	for other := head + 1; other < name; other = int(s.tape[other+1].next) {
+		if bytes.Equal(s.content(other), text) {
+			return true
+		}
+	}
+	return false
 }
 
 // text reads a string.
-func (s *scanner) text() *fault {
-	raw, at, escaped := s.raw, s.pos+1, false
+func (s *scanner) text(from int) (end int, err *fault) {
+	raw, at, escaped := s.raw, from+1, false
 	for {
 		at = plain(raw, at)
 		if at >= len(raw) {
-			return s.fail(s.pos, "a string that begins here has no end")
+			return at, s.fail(from, "a string that begins here has no end")
 		}
 		switch c := raw[at]; {
 		case c == '"':
-			if at-s.pos-1 > s.limits.String {
-				return s.over(s.pos, "a string has %d bytes, over the limit of %d", at-s.pos-1, s.limits.String)
+			if at-from-1 > s.limits.String {
+				return at, s.over(from, "a string has %d bytes, over the limit of %d", at-from-1, s.limits.String)
 			}
-			s.leaf(nodeString, at+1, escaped)
-			return nil
+			s.leaf(nodeString, from, at+1, escaped)
+			return at + 1, nil
 		case c == '\\':
 			escaped = true
 			size := escapeSize(raw[at:])
 			if size == 0 {
-				return s.fail(at, "a backslash that begins no valid escape in a string")
+				return at, s.fail(at, "a backslash that begins no valid escape in a string")
 			}
 			at += size
 		case c < ' ':
-			return s.fail(at, "control character 0x%02x in a string", c)
+			return at, s.fail(at, "control character 0x%02x in a string", c)
 		default:
-			r, size := utf8.DecodeRune(raw[at:])
-			if r == utf8.RuneError && size == 1 {
-				return s.fail(at, "byte 0x%02x is not valid UTF-8", c)
+			for at < len(raw) && raw[at] >= utf8.RuneSelf {
+				r, size := utf8.DecodeRune(raw[at:])
+				if r == utf8.RuneError && size == 1 {
+					return at, s.fail(at, "byte 0x%02x is not valid UTF-8", raw[at])
+				}
+				at += size
 			}
-			at += size
 		}
 	}
 }
@@ -351,9 +357,10 @@ func plain(raw []byte, at int) int {
 		w := binary.LittleEndian.Uint64(raw[at:])
 		quote := w ^ ones*'"'
 		slash := w ^ ones*'\\'
-		// A borrow can set a bit above a true hit, never below it, so the
-		// lowest set bit is right.
-		hit := ((quote - ones) &^ quote) | ((slash - ones) &^ slash) | ((w - ones*' ') &^ w) | w
+		// A byte that is too small to subtract from gets its high bit, and so
+		// is a hit; it borrows from the byte above it, where a false hit may
+		// follow, never below it: the lowest bit is right.
+		hit := (quote - ones) | (slash - ones) | (w - ones*' ') | w
 		if hit &= highs; hit != 0 {
 			return at + bits.TrailingZeros64(hit)/8
 		}
@@ -412,60 +419,63 @@ func hex4(raw []byte) (unit uint32, ok bool) {
 // maxExactInteger is the greatest whole number that I-JSON carries exactly.
 const maxExactInteger = 1<<53 - 1
 
-func (s *scanner) number() *fault {
-	at := s.pos
-	if s.raw[at] == '-' {
-		at++
+func (s *scanner) number(from int) (end int, err *fault) {
+	raw, whole := s.raw, from
+	if raw[from] == '-' {
+		whole++
 	}
-	whole := at
-	digits := func() bool {
-		from := at
-		for at < len(s.raw) && s.raw[at]-'0' <= 9 {
-			at++
-		}
-		return at > from
-	}
-	if !digits() || s.raw[whole] == '0' && at-whole > 1 {
-		return s.fail(s.pos, "a number that JSON does not allow")
+	at := digits(raw, whole)
+	if at == whole || raw[whole] == '0' && at-whole > 1 {
+		return at, s.fail(from, "a number that JSON does not allow")
 	}
 	integer := true
-	if at < len(s.raw) && s.raw[at] == '.' {
+	if at < len(raw) && raw[at] == '.' {
 		integer = false
-		if at++; !digits() {
-			return s.fail(s.pos, "a number without digits after its point")
+		point := at + 1
+		if at = digits(raw, point); at == point {
+			return at, s.fail(from, "a number without digits after its point")
 		}
 	}
-	if at < len(s.raw) && s.raw[at]|0x20 == 'e' {
+	if at < len(raw) && raw[at]|0x20 == 'e' {
 		integer = false
-		if at++; at < len(s.raw) && (s.raw[at] == '+' || s.raw[at] == '-') {
+		if at++; at < len(raw) && (raw[at] == '+' || raw[at] == '-') {
 			at++
 		}
-		if !digits() {
-			return s.fail(s.pos, "a number without digits in its exponent")
+		exponent := at
+		if at = digits(raw, exponent); at == exponent {
+			return at, s.fail(from, "a number without digits in its exponent")
 		}
 	}
 	if at-whole > 15 || !integer {
-		if err := s.exact(at, integer); err != nil {
-			return err
+		if err := s.exact(from, at, integer); err != nil {
+			return at, err
 		}
 	}
-	s.leaf(nodeNumber, at, false)
-	return nil
+	s.leaf(nodeNumber, from, at, false)
+	return at, nil
+}
+
+// digits returns the first index from at on whose byte is no decimal digit.
+func digits(raw []byte, at int) int {
+	for at < len(raw) && raw[at]-'0' <= 9 {
+		at++
+	}
+	return at
 }
 
 // exact refuses a number that other readers would change or cannot hold.
-func (s *scanner) exact(end int, integer bool) *fault {
-	text := string(s.raw[s.pos:end])
+func (s *scanner) exact(from, end int, integer bool) *fault {
+	text := string(s.raw[from:end])
 	if integer {
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || n > maxExactInteger || n < -maxExactInteger {
-			return s.fail(s.pos, "%s is beyond ±(2^53-1), which not every reader holds exactly (RFC 7493 section 2.2)", clip(text))
+			return s.fail(from, "%s is beyond ±(2^53-1), which not every reader holds exactly (RFC 7493 section 2.2)", clip(text))
 		}
 		return nil
 	}
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsInf(f, 0) {
-		return s.fail(s.pos, "%s is beyond what a number can hold (RFC 7493 section 2.2)", clip(text))
+		return s.fail(from, "%s is beyond what a number can hold (RFC 7493 section 2.2)", clip(text))
 	}
 	return nil
 }

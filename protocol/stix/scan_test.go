@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,7 @@ import (
 // text or both refuse it, but for numbers beyond I-JSON and limits.
 func agrees(t interface{ Fatalf(string, ...any) }, text []byte) {
 	limits := Limits{Object: 1 << 20, Depth: 1000, Members: 1 << 20, List: 1 << 20, String: 1 << 20}
-	p := newParser(text, limits)
+	p := scanner{raw: text, limits: limits}
 	err := p.scan()
 	valid := jsontext.Value(text).IsValid()
 	if err != nil && valid && err.kind == protocol.Invalid && !strings.Contains(err.text, "RFC 7493") {
@@ -78,7 +79,8 @@ func TestDuplicates(t *testing.T) {
 		if err := json.Unmarshal(text, &held); err != nil {
 			t.Fatal(err)
 		}
-		err := newParser(text, DefaultLimits()).scan()
+		s := scanner{raw: text, limits: DefaultLimits()}
+		err := s.scan()
 		if (err == nil) != (len(held) == len(names)) {
 			t.Fatalf("%s: %d names, %d distinct, %v", text, len(names), len(held), err)
 		}
@@ -183,6 +185,15 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		agrees(t, text)
 		o, err := Parse(text, DefaultLimits())
+		used := NewParser(DefaultLimits())
+		for _, c := range everyday() {
+			if _, err := used.Parse([]byte(c.text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if again, errAgain := used.Parse(text); fmt.Sprint(errAgain) != fmt.Sprint(err) || !reflect.DeepEqual(again, o) {
+			t.Fatalf("%s\na new parser %+v, %v\na used one  %+v, %v", text, o, err, again, errAgain)
+		}
 		if err != nil {
 			if kind := protocol.KindOf(err); kind != protocol.Invalid && kind != protocol.Limit {
 				t.Fatalf("kind %v: %v", kind, err)

@@ -51,8 +51,10 @@ func (t typeID) contributing() string {
 // The error is of kind Invalid or Limit: for a process and for an object none
 // of whose contributing properties is there, the id is random (NewID).
 func DeterministicID(raw []byte) (string, error) {
-	p := newParser(raw, DefaultLimits())
-	p.limits.Object, p.limits.String = maxObject, maxObject
+	limits := DefaultLimits()
+	limits.Object, limits.String = maxObject, maxObject
+	var p parser
+	p.begin(raw, limits)
 	if err := p.scan(); err != nil {
 		return "", p.failure(err)
 	}
@@ -92,7 +94,7 @@ func (p *parser) contribution(wanted string) []byte {
 			part = append(part, ',')
 		}
 		part = append(append(append(part, '"'), name...), '"', ':')
-		if name == "hashes" && p.kindOf(value) == nodeObject && p.tape[value].count > 0 {
+		if name == "hashes" && p.kindOf(value) == nodeObject && !p.empty(value) {
 			hash := p.preferredHash(value)
 			part = append(part, '{')
 			part = append(part, p.raw[p.tape[hash-1].start:p.tape[hash-1].end]...)

@@ -68,6 +68,15 @@ func unescapeJSON(raw []byte) string {
 	return b.String()
 }
 
+// after returns the index of the first node after value i. A container whose
+// end the scanner did not reach ends with the tape.
+func (s *scanner) after(i int) int {
+	if next := int(s.tape[i].next); next > 0 {
+		return next
+	}
+	return len(s.tape)
+}
+
 // members yields the tape indexes of name and value of each member of object i.
 func (s *scanner) members(i int) iter.Seq2[int, int] {
 	return func(yield func(int, int) bool) {
@@ -110,6 +119,12 @@ func (s *scanner) named(i int, name string) bool {
 	}
 	return string(s.bytes(i)) == name
 }
+
+// inner returns how many nodes stand within array or object i.
+func (s *scanner) inner(i int) int { return int(s.tape[i].next) - i - 1 }
+
+// empty reports whether array or object i has nothing in it.
+func (s *scanner) empty(i int) bool { return s.inner(i) == 0 }
 
 // kindOf returns the kind of node i.
 func (s *scanner) kindOf(i int) nodeKind { return s.tape[i].kind }

@@ -1,10 +1,7 @@
 package stix
 
 import (
-	"bytes"
 	"strings"
-
-	"github.com/go-json-experiment/json/jsontext"
 
 	"entente/protocol"
 )
@@ -13,22 +10,31 @@ import (
 // its string values, one a line, without the names of properties. Bytes that
 // Parse would refuse give what stands before the fault.
 func SearchText(raw []byte) string {
+	s := scanner{raw: raw, limits: hardLimits(), tape: make([]node, 0, max(leastTape, min(len(raw)/24, 1<<12)))}
+	_ = s.scan() // what stands on the tape stands before the fault
 	var out strings.Builder
-	d := jsontext.NewDecoder(bytes.NewReader(raw))
-	for {
-		t, err := d.ReadToken()
-		if err != nil {
-			return out.String()
-		}
-		if t.Kind() != '"' {
-			continue
-		}
-		// Inside an object names and values alternate; a name is at an odd count.
-		if kind, length := d.StackIndex(d.StackDepth()); kind == '{' && length%2 == 1 {
-			continue
-		}
-		out.WriteString(t.String())
+	if len(s.tape) > 0 {
+		out.Grow(len(raw))
+		s.writeTexts(&out, 0)
+	}
+	return out.String()
+}
+
+// writeTexts writes the strings in value i.
+func (s *scanner) writeTexts(out *strings.Builder, i int) {
+	end := s.after(i)
+	switch s.kindOf(i) {
+	case nodeString:
+		out.Write(s.content(i))
 		out.WriteByte('\n')
+	case nodeArray:
+		for at := i + 1; at < end; at = s.after(at) {
+			s.writeTexts(out, at)
+		}
+	case nodeObject:
+		for at := i + 2; at < end; at = s.after(at) + 1 {
+			s.writeTexts(out, at)
+		}
 	}
 }
 

@@ -7,7 +7,17 @@ func TestSearchText(t *testing.T) {
 	if want := "note\nÜber uns\na\nb\nc\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got := SearchText([]byte(`{"name":"cut`)); got != "" {
-		t.Errorf("a cut object gave %q", got)
+	for text, want := range map[string]string{
+		``:             "",
+		`"alone"`:      "alone\n",
+		`{"name":"cut`: "",
+		`{"name":"whole","labels":["a",{"b":"c","d`: "whole\na\nc\n",
+		`{"name":"whole","name":"twice"}`:           "whole\n",
+		`{"name":"whole"}{"name":"another"}`:        "whole\n",
+		`["a",{"b":"c"},"d"`:                        "a\nc\nd\n",
+	} {
+		if got := SearchText([]byte(text)); got != want {
+			t.Errorf("%s gave %q, want %q", text, got, want)
+		}
 	}
 }

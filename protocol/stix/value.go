@@ -14,33 +14,64 @@ func parseTimestamp(b []byte) (time.Time, bool) {
 	if len(b) < len(form) || b[len(b)-1] != 'Z' {
 		return time.Time{}, false
 	}
-	for i := range 19 {
-		if c := form[i]; c == '0' && b[i]-'0' > 9 || c != '0' && b[i] != c {
-			return time.Time{}, false
-		}
+	if b[4] != '-' || b[7] != '-' || b[10] != 'T' || b[13] != ':' || b[16] != ':' {
+		return time.Time{}, false
 	}
-	nanos := 0
-	if fraction := b[19 : len(b)-1]; len(fraction) > 0 {
-		if fraction[0] != '.' || len(fraction) == 1 {
-			return time.Time{}, false
-		}
-		scale := 100_000_000
-		for _, c := range fraction[1:] {
-			if c-'0' > 9 {
-				return time.Time{}, false
-			}
-			nanos += int(c-'0') * scale
-			scale /= 10
-		}
+	year, okYear := twoDigits(b[0:2])
+	ofCentury, okOfCentury := twoDigits(b[2:4])
+	month, okMonth := twoDigits(b[5:7])
+	day, okDay := twoDigits(b[8:10])
+	hour, okHour := twoDigits(b[11:13])
+	minute, okMinute := twoDigits(b[14:16])
+	second, okSecond := twoDigits(b[17:19])
+	nanos, okNanos := fraction(b[19 : len(b)-1])
+	if !(okYear && okOfCentury && okMonth && okDay && okHour && okMinute && okSecond && okNanos) {
+		return time.Time{}, false
 	}
-	two := func(i int) int { return int(b[i]-'0')*10 + int(b[i+1]-'0') }
-	year, month, day := two(0)*100+two(2), time.Month(two(5)), two(8)
-	hour, minute, second := two(11), two(14), two(17)
-	if month < 1 || month > 12 || day < 1 || day > daysIn(month, year) || hour > 23 || minute > 59 ||
+	year = year*100 + ofCentury
+	if month < 1 || month > 12 || day < 1 || day > daysIn(time.Month(month), year) || hour > 23 || minute > 59 ||
 		second > 60 || second == 60 && (minute != 59 || hour != 23) {
 		return time.Time{}, false
 	}
-	return time.Date(year, month, day, hour, minute, second, nanos, time.UTC), true
+	seconds := (dayNumber(year, month, day)*24+hour)*3600 + minute*60 + second
+	return time.Unix(int64(seconds), int64(nanos)).UTC(), true
+}
+
+// twoDigits reads a number of two decimal digits.
+func twoDigits(b []byte) (value int, ok bool) {
+	tens, units := b[0]-'0', b[1]-'0'
+	return int(tens)*10 + int(units), tens <= 9 && units <= 9
+}
+
+// fraction reads a point and digits, or nothing, as nanoseconds.
+func fraction(b []byte) (nanos int, ok bool) {
+	if len(b) == 0 {
+		return 0, true
+	}
+	scale := 100_000_000
+	for _, c := range b[1:] {
+		if c-'0' > 9 {
+			return 0, false
+		}
+		nanos += int(c-'0') * scale
+		scale /= 10
+	}
+	return nanos, b[0] == '.' && len(b) > 1
+}
+
+// dayNumber counts the days from 1 January 1970. Its years begin in March, so
+// that a leap day is the last of its year.
+func dayNumber(year, month, day int) int {
+	month -= 3
+	if month < 0 {
+		month += 12
+		year--
+	}
+	const era = 400*365 + 97 // days of 400 years, after which the calendar repeats
+	const epoch = 719468     // 1 January 1970, from 1 March of the year 0
+	year += 400              // January of the year 0 is in the year before
+	ofYear := (month*153+2)/5 + day - 1
+	return year*365 + year/4 - year/100 + year/400 + ofYear - era - epoch
 }
 
 func daysIn(month time.Month, year int) int {
@@ -63,25 +94,22 @@ const uuidSize = 36
 // 2.9), the UUID in lower case as RFC 4122 writes it, so that one object has
 // one name.
 func typeOfID(id []byte) (objectType []byte, ok bool) {
+	objectType, ok = cutUUID(id)
+	return objectType, ok && isTypeName(objectType)
+}
+
+// cutUUID cuts hyphens and UUID off an id. What remains may be no type.
+func cutUUID(id []byte) (rest []byte, ok bool) {
 	at := len(id) - uuidSize - 2
-	if at < 1 || id[at] != '-' || id[at+1] != '-' || !isTypeName(id[:at]) {
+	if at < 1 || id[at] != '-' || id[at+1] != '-' {
 		return nil, false
 	}
 	u := id[at+2:]
-	if u[8] != '-' || u[13] != '-' || u[18] != '-' || u[23] != '-' || !isLowerHex(u[:8]) || !isLowerHex(u[9:13]) ||
-		!isLowerHex(u[14:18]) || !isLowerHex(u[19:23]) || !isLowerHex(u[24:]) {
+	if u[8] != '-' || u[13] != '-' || u[18] != '-' || u[23] != '-' {
 		return nil, false
 	}
-	return id[:at], true
-}
-
-func isLowerHex(b []byte) bool {
-	for _, c := range b {
-		if c-'0' > 9 && c-'a' > 5 {
-			return false
-		}
-	}
-	return true
+	return id[:at], all(u[:8], lowerHex) && all(u[9:13], lowerHex) && all(u[14:18], lowerHex) && all(u[19:23], lowerHex) &&
+		all(u[24:], lowerHex)
 }
 
 func isID(id []byte) bool {
@@ -133,47 +161,11 @@ func formatID(objectType string, u [16]byte, version byte) string {
 	return objectType + "--" + string(text[:])
 }
 
-// isPropertyName reports whether b has only the characters that names of
-// properties have (STIX 2.1 section 3.1).
-func isPropertyName(b []byte) bool {
-	for _, c := range b {
-		if c-'a' > 25 && c-'0' > 9 && c != '_' {
-			return false
-		}
-	}
-	return len(b) > 0 && len(b) <= 250
-}
-
-func isHex(b []byte) bool {
-	for _, c := range b {
-		if c-'0' > 9 && c|0x20-'a' > 5 {
-			return false
-		}
-	}
-	return true
-}
-
-// isBase64 reports whether b is base64 of RFC 4648 section 4 with padding.
-func isBase64(b []byte) bool {
-	if len(b)%4 != 0 {
-		return false
-	}
-	for pad := 0; pad < 2 && len(b) > 0 && b[len(b)-1] == '='; pad++ {
-		b = b[:len(b)-1]
-	}
-	for _, c := range b {
-		if c-'0' > 9 && c|0x20-'a' > 25 && c != '+' && c != '/' {
-			return false
-		}
-	}
-	return true
-}
-
 // digestSize returns how many hexadecimal digits a digest of the named
 // algorithm has, 0 for one that is not written so, and -1 for a name that STIX
 // does not know (STIX 2.1, hash-algorithm-ov).
-func digestSize(algorithm string) int {
-	switch algorithm {
+func digestSize(algorithm []byte) int {
+	switch string(algorithm) {
 	case "MD5":
 		return 32
 	case "SHA-1":

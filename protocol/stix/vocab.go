@@ -23,7 +23,7 @@ const (
 // checkExtension checks one entry of the dictionary of extensions (STIX 2.1
 // section 7.3): its name, its extension_type, and what section 6 fixes for the
 // predefined ones.
-func (p *parser) checkExtension(w where, key string, i int) *fault {
+func (p *parser) checkExtension(w *where, key string, i int) *fault {
 	path := string(w.name) + "." + key
 	if p.kindOf(i) != nodeObject {
 		return p.mistyped(w.dot(key), i, "an object")
@@ -74,7 +74,7 @@ func (p *parser) checkPredefined(path, key string, i int) *fault {
 
 // needMembers requires the named members, and at least one at all.
 func (p *parser) needMembers(path string, i int, names ...string) *fault {
-	if p.tape[i].count == 0 {
+	if p.empty(i) {
 		return p.bad(path, "is empty, it needs at least one property")
 	}
 	for _, name := range names {
