@@ -367,6 +367,12 @@ func (n *Node) membership(w *world, g *governing) protocol.Membership {
 			}
 		}
 	}
+	if g.public() {
+		var err error
+		if m.Sources, err = n.sources(g.doc.ID); err != nil {
+			n.cfg.Logger.Warn("what tickets said of an agreement cannot be read", "agreement", g.doc.Name, "err", err)
+		}
+	}
 	for _, p := range g.doc.Parties {
 		known := w.members[p.ID]
 		if known == nil || !g.stands(p.ID) {

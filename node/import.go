@@ -345,6 +345,15 @@ func (n *Node) Join(ctx context.Context, ticket string) (Imported, error) {
 	if err != nil {
 		return Imported{}, err
 	}
+	if err := n.addSources(inv.Agreement, inv.Addresses); err != nil {
+		return out, err
+	}
+	n.docs.Lock()
+	err = n.updateNetworks()
+	n.docs.Unlock()
+	if err != nil {
+		return out, err
+	}
 	net.Sync(inv.Agreement)
 	return out, nil
 }

@@ -92,7 +92,7 @@ func (n *Node) Serve(ctx context.Context, reader protocol.Peer, agreement protoc
 			Kind: protocol.AuditMessage, Action: "serve", Outcome: "allow", Agreement: agreement, Version: g.doc.Version,
 			Topic: want.Log.Lane.Topic, Log: &log, Sequence: want.From + 1, Peer: peerText(reader), Party: reader.Author.Member,
 			Count: messages, Bytes: int64(bytes),
-			Reason: protocol.AuditReason{Layer: "agreement", Text: fmt.Sprintf("%d messages from number %d on, to a reader of the topic", messages, want.From+1)},
+			Reason: protocol.AuditReason{Layer: "agreement", Text: fmt.Sprintf("%s from number %d on, to a reader of the topic", quantity(messages, "message"), want.From+1)},
 		})
 	}
 	if err != nil {

@@ -34,8 +34,11 @@ func (n *Node) Status(_ context.Context) (Status, error) {
 		Messages: stats.Messages, Objects: stats.Objects, Bytes: stats.Bytes, Free: stats.Free,
 		AuditRows: stats.AuditRows, Accepting: stats.Accepting,
 	}
-	if behind := stats.LastAdded - stats.Indexed; behind > 0 && stats.LastAdded > 0 {
-		s.Store.IndexLagSeconds = float64(behind) / 1e6
+	switch since, behind, err := n.cfg.Store.Unindexed(); {
+	case err != nil:
+		return s, err
+	case behind:
+		s.Store.IndexLagSeconds = max(0, n.now().Sub(since).Seconds())
 	}
 	s.Findings = n.findings(w, &s)
 	return s, nil
@@ -60,7 +63,7 @@ func (n *Node) findings(w *world, s *Status) []Finding {
 	for _, g := range w.agreements {
 		switch left := g.doc.Until.Sub(now); {
 		case g.inForce() && left < 14*24*time.Hour:
-			add("agreement-ending", Warning, "agree on a new version", "the agreement %s ends in %d days", g.doc.Name, int(left.Hours()/24))
+			add("agreement-ending", Warning, "agree on a new version", "the agreement %s ends in %s", g.doc.Name, days(left))
 		case !g.inForce():
 			add("agreement-"+g.state, Warning, "entente agreements show "+g.doc.Name, "the agreement %s is not in force: %s", g.doc.Name, g.stateText())
 		}
@@ -74,7 +77,7 @@ func (n *Node) findings(w *world, s *Status) []Finding {
 	for id, m := range w.members {
 		r := m.latest()
 		if left := r.Until.Sub(now); left < 14*24*time.Hour && id == n.cfg.Member {
-			add("record-ending", Warning, "entente members renew", "this member's record ends in %d days", int(left.Hours()/24))
+			add("record-ending", Warning, "entente members renew", "this member's record ends in %s", days(left))
 		}
 	}
 	if known, connected := countPeers(s.Peers); known > 0 && connected == 0 {
@@ -84,6 +87,22 @@ func (n *Node) findings(w *world, s *Status) []Finding {
 		return strings.Compare(string(a.Severity)+a.Code+a.Text, string(b.Severity)+b.Code+b.Text)
 	})
 	return out
+}
+
+// days puts a span into words.
+func days(left time.Duration) string {
+	if left < 48*time.Hour {
+		return quantity(int(left.Hours()), "hour")
+	}
+	return quantity(int(left.Hours()/24), "day")
+}
+
+// quantity puts a number before a noun that takes an s.
+func quantity(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func countPeers(peers []PeerInfo) (known, connected int) {

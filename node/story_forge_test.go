@@ -79,7 +79,6 @@ type follower struct {
 	mu     sync.Mutex
 	shown  []string // since it was asked last
 	cursor int64
-	held   int64 // the cursor of the first event that was not idle
 	err    error
 }
 
@@ -91,7 +90,7 @@ func (f *follower) run(ctx context.Context, n *node.Node, topic string, cursor i
 		if !e.Idle {
 			name := e.Version.Name
 			if name == "" {
-				name, _, _ = strings.Cut(e.Version.ID, "-4")
+				name = e.Version.ID[:len(e.Version.Type)+10]
 			}
 			f.shown = append(f.shown, e.Version.Type+" "+name)
 		}
@@ -111,10 +110,7 @@ func (s *story) tail(t *testing.T, at *resident, topic string, resume bool) stri
 		cursor = old.cursor
 		old.mu.Unlock()
 	}
-	if stop := s.stops[at.handle]; stop != nil {
-		stop()
-	}
-	synctest.Wait()
+	s.tailEnds(at)
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	f := &follower{}
@@ -122,6 +118,13 @@ func (s *story) tail(t *testing.T, at *resident, topic string, resume bool) stri
 	go f.run(ctx, at.node, topic, cursor)
 	synctest.Wait()
 	return ""
+}
+
+func (s *story) tailEnds(at *resident) {
+	if stop := s.stops[at.handle]; stop != nil {
+		stop()
+	}
+	synctest.Wait()
 }
 
 func (s *story) tailShows(at *resident) string {

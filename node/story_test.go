@@ -110,6 +110,9 @@ func (s *story) play(t *testing.T, d *datadriven.TestData) string {
 		return ""
 	case "tail":
 		return s.tail(t, at, arg("topic"), d.HasArg("resume"))
+	case "tail-ends":
+		s.tailEnds(at)
+		return ""
 	case "tail-shows":
 		return s.tailShows(at)
 	case "document":

@@ -2,6 +2,9 @@ package node
 
 import (
 	"context"
+	"errors"
+	"slices"
+	"time"
 
 	"entente/store"
 )
@@ -13,6 +16,12 @@ const (
 	// tailBack is how many objects before the cursor a resumed tail looks at
 	// again, to find those that were held when it broke off.
 	tailBack = 20000
+	// tailFew is how many held objects are looked at whenever something comes;
+	// more are looked at once in a tailPause.
+	tailFew   = 200
+	tailPause = time.Second
+	// tailRound is how many objects come between two Idle events at the most.
+	tailRound = 1000
 )
 
 // tail is one follower of a topic. It belongs to its goroutine.
@@ -20,15 +29,20 @@ type tail struct {
 	node   *Node
 	query  store.Query
 	yield  func(TailEvent) bool
-	cursor int64
+	cursor int64           // what was scanned
+	safe   int64           // the cursor that events bear: everything due up to it was yielded
 	held   []store.Version // allowed but incomplete, oldest first
+	looked time.Time       // when the held ones were last looked at
+	stale  bool            // they were not, after something came
+	behind bool            // the last round left something for the next
 	more   bool
 }
 
 // Tail calls yield with versions of a topic ("" for all) in order of arrival
 // until yield returns false or ctx ends. It begins after the cursor that an
 // earlier event bore; -1 begins now, 0 with everything held. Whenever it has
-// caught up it yields an Idle event.
+// yielded what had come it yields an Idle event, which moves the cursor: who
+// resumes loses nothing, and gets again what came after the last Idle.
 //
 // An object whose references have not all come is held back and yielded when
 // they have, so that a cursor may stand beyond it: a resumed tail therefore
@@ -48,7 +62,10 @@ func (n *Node) Tail(ctx context.Context, topic string, cursor int64, yield func(
 			return err
 		}
 	}
+	t.safe = t.cursor
 	watch := n.cfg.Store.Watch()
+	again := time.NewTimer(tailPause)
+	defer again.Stop()
 	shown := 0
 	for {
 		count, err := t.round(ctx)
@@ -57,56 +74,51 @@ func (n *Node) Tail(ctx context.Context, topic string, cursor int64, yield func(
 		}
 		if count > 0 || shown == 0 {
 			shown++
-			if !t.yield(TailEvent{Cursor: t.cursor, Idle: true}) {
+			if !t.yield(TailEvent{Cursor: t.safe, Idle: true}) {
 				return nil
 			}
+		}
+		if t.behind {
+			continue
+		}
+		again.Stop()
+		if t.stale {
+			again.Reset(tailPause)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-again.C:
 		case <-watch:
 			watch = n.cfg.Store.Watch()
 		}
 	}
 }
 
-// lookBack finds objects before the cursor that were incomplete at the cursor:
-// something that they refer to came later.
+// lookBack finds objects before the cursor that were incomplete then: something
+// that they refer to, or that what they refer to refers to, came later or has
+// not come.
 func (t *tail) lookBack() error {
 	r := t.node.own()
+	r.until = t.cursor
 	q := t.query
 	q.Before, q.Reverse = t.cursor+1, true
 	var back []store.Version
 	looked := 0
+	var failed error
 	err := t.node.cfg.Store.Scan(q, func(v store.Version) bool {
 		looked++
 		if s, ok := r.may(v); ok {
-			for _, ref := range r.world.references(s.object) {
-				if t.cameLater(r, ref) {
-					back = append(back, v)
-					break
-				}
+			var whole bool
+			if whole, failed = r.complete(s); !whole {
+				back = append(back, v)
 			}
 		}
-		return looked < tailBack
+		return failed == nil && looked < tailBack
 	})
-	for i := len(back) - 1; i >= 0; i-- {
-		t.held = append(t.held, back[i])
-	}
-	return err
-}
-
-func (t *tail) cameLater(r *reading, id string) bool {
-	versions, err := r.versions(id)
-	if err != nil {
-		return true
-	}
-	for _, s := range versions {
-		if s.version.Added <= t.cursor {
-			return false
-		}
-	}
-	return true
+	slices.Reverse(back)
+	t.held, t.stale = back, len(back) > 0
+	return errors.Join(err, failed)
 }
 
 // round shows what has come since the cursor, and what was held and is
@@ -141,35 +153,47 @@ func (t *tail) round(ctx context.Context) (int, error) {
 		}
 		for i := range out {
 			count++
-			t.more = t.yield(TailEvent{Version: &out[i], Cursor: t.cursor})
+			t.more = t.yield(TailEvent{Version: &out[i], Cursor: t.safe})
 		}
 		return t.more && ctx.Err() == nil
 	}
 	// Objects in one scan may refer to later ones of the same scan, so the
 	// reading, which sees the whole store, settles them together.
-	waiting, came := t.held, 0
+	waiting := t.held
 	t.held = nil
+	came := 0
 	err := t.node.cfg.Store.Scan(q, func(v store.Version) bool {
+		if came == tailRound {
+			return false
+		}
 		came++
 		t.cursor = v.Added
 		return show(v)
 	})
+	t.behind = came == tailRound
 	if err == nil {
 		err = failed
 	}
-	if err != nil || came == 0 || !t.more {
+	// What is waited for may come on any topic. Many that wait are not looked at
+	// for every message.
+	now := t.node.now()
+	wait := len(waiting) > tailFew && now.Sub(t.looked) < tailPause
+	t.stale = wait
+	if err != nil || wait || !t.more {
 		t.held = append(waiting, t.held...)
 		return count, err
 	}
+	t.looked = now
 	for i, v := range waiting {
 		if !show(v) {
 			t.held = append(t.held, waiting[i+1:]...)
 			break
 		}
 	}
-	if failed != nil {
+	if failed != nil || !t.more {
 		return count, failed
 	}
+	t.safe = t.cursor
 	if count > 0 {
 		r.record("tail", q.Topic)
 	}

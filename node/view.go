@@ -2,9 +2,11 @@ package node
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -24,12 +26,14 @@ type reading struct {
 	reader  policy.Reader
 	now     time.Time
 	memo    map[string]bool
-	allowed int // objects shown
-	hidden  int // objects held back
+	until   int64                   // what came later is not here yet; 0: everything is
+	allowed int                     // objects shown
+	why     map[policy.Decision]int // how many were shown by which decision
+	hidden  int                     // objects held back
 }
 
 func (n *Node) reading(reader policy.Reader) *reading {
-	return &reading{node: n, world: n.world.Load(), reader: reader, now: n.now(), memo: map[string]bool{}}
+	return &reading{node: n, world: n.world.Load(), reader: reader, now: n.now(), memo: map[string]bool{}, why: map[policy.Decision]int{}}
 }
 
 // own is the reading of this node's operator.
@@ -63,6 +67,9 @@ func (r *reading) versions(id string) ([]seen, error) {
 	}
 	var out []seen
 	for _, v := range held {
+		if r.until > 0 && v.Added > r.until {
+			continue
+		}
 		if s, ok := r.may(v); ok {
 			out = append(out, s)
 		}
@@ -140,9 +147,10 @@ func (r *reading) show(versions []seen) ([]Version, error) {
 			continue
 		}
 		of = append(of, s)
+		r.shown(s.decision)
 		out = append(out, Version{
 			Object: s.object.Raw, ID: s.object.ID, Type: s.object.Type, Name: s.object.Name,
-			Marking: s.decision.Marking.String(), Added: s.version.Added, Provenance: []Provenance{r.provenance(s)},
+			Marking: r.marking(s.version.Log, s.decision).String(), Added: s.version.Added, Provenance: []Provenance{r.provenance(s)},
 		})
 	}
 	for i := range of {
@@ -152,8 +160,30 @@ func (r *reading) show(versions []seen) ([]Version, error) {
 			}
 		}
 	}
-	r.allowed += len(out)
 	return out, nil
+}
+
+// shown counts an object that the reader gets, by what let it.
+func (r *reading) shown(d policy.Decision) {
+	r.allowed++
+	d.Marking, d.Expires = protocol.NoMarking, time.Time{}
+	r.why[d]++
+}
+
+// marking is what an object counts as: what policy made of its own, or, where
+// the agreement no longer gives an answer, the default of its topic.
+func (r *reading) marking(log protocol.LogID, d policy.Decision) protocol.Marking {
+	if d.Marking != protocol.NoMarking {
+		return d.Marking
+	}
+	if g := r.world.agreements[log.Agreement]; g != nil {
+		for _, t := range g.doc.Topics {
+			if t.Name == log.Lane.Topic {
+				return t.Default
+			}
+		}
+	}
+	return protocol.NoMarking
 }
 
 func (r *reading) provenance(s seen) Provenance {
@@ -165,13 +195,32 @@ func (r *reading) provenance(s seen) Provenance {
 	}
 }
 
-// record notes in the audit log that something was read.
+// recordMost bounds how many rows tell of one reading; a reader of very many
+// agreements finds the others in the last.
+const recordMost = 16
+
+// record notes in the audit log what was read: a row for each decision that let
+// objects through, or one that says that none was shown.
 func (r *reading) record(action, topic string, objects ...string) {
-	r.node.note(protocol.AuditRow{
+	row := protocol.AuditRow{
 		Time: r.now, Kind: protocol.AuditDecision, Action: action, Outcome: policy.Allow.String(), Topic: topic,
-		Party: r.reader.Member, Objects: objects, Count: r.allowed,
-		Reason: protocol.AuditReason{Text: fmt.Sprintf("%d objects shown to the operator", r.allowed)},
+		Party: r.reader.Member, Objects: objects,
+	}
+	rest := r.allowed
+	decisions := slices.SortedFunc(maps.Keys(r.why), func(a, b policy.Decision) int {
+		return cmp.Or(r.why[b]-r.why[a], bytes.Compare(a.Agreement[:], b.Agreement[:]), cmp.Compare(a.Clause, b.Clause), cmp.Compare(a.Text, b.Text))
 	})
+	for _, d := range decisions[:min(len(decisions), recordMost)] {
+		one := row
+		one.Agreement, one.Version, one.Reason, one.Count = d.Agreement, d.Version, d.Reason(), r.why[d]
+		rest -= one.Count
+		r.node.note(one)
+	}
+	if rest > 0 || r.allowed == 0 {
+		row.Count = rest
+		row.Reason.Text = quantity(rest, "object") + " shown to the operator"
+		r.node.note(row)
+	}
 }
 
 // Get returns the versions of an object that the operator may see, newest
@@ -411,7 +460,7 @@ func (r *reading) hit(h store.Hit) (LookupHit, bool, error) {
 		if d.Outcome != policy.Allow {
 			return LookupHit{}, false, nil
 		}
-		return r.lookupHit(h, d.Marking), true, nil
+		return r.lookupHit(h, d), true, nil
 	}
 	v, err := r.node.cfg.Store.At(h.Added)
 	if err != nil {
@@ -424,12 +473,13 @@ func (r *reading) hit(h store.Hit) (LookupHit, bool, error) {
 	if ok, err := r.complete(s); err != nil || !ok {
 		return LookupHit{}, false, err
 	}
-	return r.lookupHit(h, s.decision.Marking), true, nil
+	return r.lookupHit(h, s.decision), true, nil
 }
 
-func (r *reading) lookupHit(h store.Hit, marking protocol.Marking) LookupHit {
-	r.allowed++
+func (r *reading) lookupHit(h store.Hit, d policy.Decision) LookupHit {
+	r.shown(d)
 	b := h.Brief
+	marking := r.marking(b.Log, d)
 	return LookupHit{
 		ID: b.ID, Type: b.Type, Name: b.Name, Match: h.Key.Value, Marking: marking.String(), Modified: b.Modified, Revoked: b.Revoked,
 		Agreement: r.world.agreementName(b.Log.Agreement), Topic: b.Log.Lane.String(), Author: r.world.authorName(b.Log.Author),

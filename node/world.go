@@ -164,6 +164,9 @@ func (g *governing) stateText() string {
 	day := func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 	switch g.state {
 	case stateWaiting:
+		if g.missing == 1 {
+			return "1 signature is missing"
+		}
 		return fmt.Sprintf("%d signatures are missing", g.missing)
 	case stateNotYet:
 		return "it begins on " + day(g.doc.From)

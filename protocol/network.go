@@ -18,6 +18,9 @@ type Membership struct {
 	// nothing of the topic is announced or sent to their nodes.
 	Barred map[string][]MemberID
 	Nodes  []Peer // nodes of the parties other than this one
+	// Sources are multiaddrs with /p2p of other hosts that hold a public
+	// agreement, as tickets name them.
+	Sources []string
 }
 
 // Peer is a node that may be connected to.

@@ -410,6 +410,17 @@ func (s *Store) setAll(ctx context.Context, entries []change) error {
 	return nil
 }
 
+// Unindexed returns when the oldest message was added that lookups do not see
+// yet; false where they see everything.
+func (s *Store) Unindexed() (time.Time, bool, error) {
+	var oldest int64
+	err := s.db.scan([]byte{kindMessage}, key8(kindMessage, uint64(s.indexed.Load())+1), false, func(k, _ []byte) bool {
+		oldest = int64(lastNumber(k))
+		return false
+	})
+	return time.UnixMicro(oldest).UTC(), oldest > 0, err
+}
+
 // WaitIndexed waits until lookups see everything added up to the stamp, which
 // they do only while Run runs.
 func (s *Store) WaitIndexed(ctx context.Context, added int64) error {

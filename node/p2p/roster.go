@@ -79,7 +79,11 @@ func newMembership(given protocol.Membership, self peer.ID) *membership {
 	for topic, members := range given.Barred {
 		m.closed[topic] = slices.Contains(members, protocol.MemberID{})
 	}
-	for _, node := range given.Nodes {
+	nodes := given.Nodes
+	if given.Public {
+		nodes = slices.Concat(nodes, sources(given.Sources))
+	}
+	for _, node := range nodes {
 		id, err := peerID(node.Transport)
 		if err != nil || id == self {
 			continue
@@ -95,6 +99,24 @@ func newMembership(given protocol.Membership, self peer.ID) *membership {
 		}
 	}
 	return m
+}
+
+// sources returns the hosts that addresses of tickets name. They are readers, or
+// nodes of parties, of whom their records say more.
+func sources(addresses []string) []protocol.Peer {
+	var out []protocol.Peer
+	for _, text := range addresses {
+		info, err := peer.AddrInfoFromString(text)
+		if err != nil || len(info.Addrs) == 0 {
+			continue
+		}
+		key, err := transportKey(info.ID)
+		if err != nil {
+			continue
+		}
+		out = append(out, protocol.Peer{Transport: key, Addresses: []string{info.Addrs[0].String()}})
+	}
+	return out
 }
 
 // merge joins what two memberships say of one node.
@@ -129,8 +151,7 @@ func (m *membership) mayRead(id peer.ID, topic string) bool {
 // all parties may, who know it from the agreement, so that those that publish
 // there without reading find somebody to send to.
 func (m *membership) mayHear(id peer.ID, topic string) bool {
-	_, party := m.parties[id]
-	return party || !m.closed[topic]
+	return m.parties[id].Author.Member != protocol.MemberID{} || !m.closed[topic]
 }
 
 // match finds the agreement and the version that the tag names, among those
