@@ -14,6 +14,7 @@ import (
 
 	"entente/node"
 	"entente/protocol"
+	"entente/store"
 )
 
 func (c *cli) publishCommand() *cobra.Command {
@@ -417,8 +418,8 @@ func (c *cli) tail(cmd *cobra.Command, topic string, cursor int64, resume string
 				_, failed = fmt.Fprintf(cmd.OutOrStdout(), "%s %s/%s %s %s %s %s %s\n", when(time.UnixMicro(e.Version.Added)), p.Agreement, p.Topic, p.Author, e.Version.Marking, e.Version.Type, clean(e.Version.Name), e.Version.ID)
 			}
 		}
-		if failed == nil && resume != "" {
-			failed = os.WriteFile(resume, fmt.Appendf(nil, "%d\n", e.Cursor), 0o600)
+		if failed == nil && resume != "" && e.Idle {
+			failed = store.WriteFileAtomic(resume, fmt.Appendf(nil, "%d\n", e.Cursor), 0o600)
 		}
 		return failed == nil
 	})
