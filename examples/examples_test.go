@@ -49,7 +49,7 @@ func TestThreeMembers(t *testing.T) {
 		"TLP:RED is for named recipients",
 		"198.51.100[.]77",
 		"Network that hosts it",
-		"1 objects read, 1 published",
+		"1 object read, 1 published",
 		"may read: cert, public",
 		"the researcher sees nothing of the private alliance (exit code 5)",
 		"decision publish withhold harbour/indicators", // the explanation

@@ -227,6 +227,9 @@ func (r *reading) record(action, topic string, objects ...string) {
 // first. An object that is not here and one that may not be seen are the same
 // NotFound.
 func (n *Node) Get(_ context.Context, id string) ([]Version, error) {
+	if err := stix.CheckID(id); err != nil {
+		return nil, err
+	}
 	r := n.own()
 	versions, err := r.versions(id)
 	if err != nil {

@@ -57,6 +57,14 @@ func clean(s string) string {
 	return s
 }
 
+// quantity puts a number before a noun that takes an s.
+func quantity[T ~int | ~int64 | ~uint64](n T, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return number(n) + " " + noun + "s"
+}
+
 // number writes a count with thousands apart.
 func number[T ~int | ~int64 | ~uint64](n T) string {
 	s := strconv.FormatInt(int64(n), 10)

@@ -84,7 +84,7 @@ func printReceipt(w io.Writer, file string, r node.Receipt) {
 	if r.DryRun {
 		verb = "would be published"
 	}
-	fmt.Fprintf(w, "%s → %s/%s: %s objects read, %s %s", file, r.Agreement, r.Topic, number(r.Read), number(r.Published), verb)
+	fmt.Fprintf(w, "%s → %s/%s: %s read, %s %s", file, r.Agreement, r.Topic, quantity(r.Read, "object"), number(r.Published), verb)
 	for _, part := range []struct {
 		count int
 		name  string
@@ -457,7 +457,7 @@ func (c *cli) exportCommand() *cobra.Command {
 			if err := os.Rename(f.Name(), file); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(cmd.ErrOrStderr(), "%s objects written to %s\n", number(count), file)
+			_, err = fmt.Fprintf(cmd.ErrOrStderr(), "%s written to %s\n", quantity(count, "object"), file)
 			return err
 		}
 		_, err := c.export(cmd, q, format, out)

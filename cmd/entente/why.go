@@ -38,8 +38,8 @@ func printStatus(cmd *cobra.Command, s node.Status) error {
 	if s.PublicPeerID != "" {
 		fmt.Fprintf(t, "public host\t%s %s\n", s.PublicPeerID, strings.Join(s.PublicAddresses, " "))
 	}
-	fmt.Fprintf(t, "store\t%s objects in %s messages, %s, %s free; %s audit rows\n",
-		number(s.Store.Objects), number(s.Store.Messages), size(s.Store.Bytes), size(s.Store.Free), number(s.Store.AuditRows))
+	fmt.Fprintf(t, "store\t%s in %s, %s, %s free; %s\n",
+		quantity(s.Store.Objects, "object"), quantity(s.Store.Messages, "message"), size(s.Store.Bytes), size(s.Store.Free), quantity(s.Store.AuditRows, "audit row"))
 	for _, a := range s.Agreements {
 		fmt.Fprintf(t, "agreement\t%s v%d, %s, %s, until %s; %s\n", a.Name, a.Version, a.Visibility, a.State, a.Until.Format("2006-01-02"), parties(a))
 	}

@@ -2,8 +2,11 @@ package stix
 
 import (
 	"encoding/hex"
+	"fmt"
 	"strings"
 	"time"
+
+	"entente/protocol"
 )
 
 // parseTimestamp reads an RFC 3339 time in UTC with Z and any number of
@@ -115,6 +118,15 @@ func cutUUID(id []byte) (rest []byte, ok bool) {
 func isID(id []byte) bool {
 	_, ok := typeOfID(id)
 	return ok
+}
+
+// CheckID returns nil for a text that has the form of an identifier, type--UUID
+// (STIX 2.1 section 2.9); else Invalid with what is expected.
+func CheckID(id string) error {
+	if isID([]byte(id)) {
+		return nil
+	}
+	return protocol.E(protocol.Invalid, "", fmt.Errorf("%q is no STIX id", id), "an id is the type, two hyphens and a UUID in lower case, as indicator--6f0f3c8a-3d0e-4f86-9d54-0c5f3b1e7a01")
 }
 
 // isTypeName reports whether b is well formed as the name of a type (STIX 2.1
