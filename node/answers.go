@@ -208,7 +208,20 @@ type AgreementInfo struct {
 	Topics     []string    `json:"topics"`
 	Signed     []string    `json:"signed"`             // handles
 	Missing    int         `json:"missing"`            // signatures still needed
-	Document   string      `json:"document,omitempty"` // text as signed; with show only
+	Document   string      `json:"document,omitempty"` // text as signed; where one agreement was asked for
+	// Versions are all that are here, oldest first; where one was asked for.
+	Versions []VersionInfo `json:"versions,omitempty"`
+}
+
+// VersionInfo tells about one version of an agreement.
+type VersionInfo struct {
+	Version  uint64    `json:"version"`
+	Hash     string    `json:"hash"`     // SHA-256 of its text
+	Previous []string  `json:"previous"` // hashes of the versions it continues
+	From     time.Time `json:"from"`
+	Until    time.Time `json:"until"`
+	Signed   []string  `json:"signed"` // handles of its parties that have
+	Counts   bool      `json:"counts"` // it is the version that the agreement's state speaks of
 }
 
 // PartyInfo tells about a party of an agreement.

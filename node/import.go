@@ -427,11 +427,27 @@ func (n *Node) Agreements(_ context.Context, name string) ([]AgreementInfo, erro
 	}
 	info := w.agreementInfo(g)
 	for _, v := range g.versions {
-		if v.parsed.Hash == g.doc.Hash {
+		counts := v.parsed.Hash == g.doc.Hash
+		if counts {
 			info.Document = string(v.document.Payload)
 		}
+		info.Versions = append(info.Versions, versionInfo(v, counts))
 	}
 	return []AgreementInfo{info}, nil
+}
+
+func versionInfo(v kept[*protocol.Agreement], counts bool) VersionInfo {
+	a := v.parsed
+	out := VersionInfo{
+		Version: a.Version, Hash: a.Hash.String(), From: a.From, Until: a.Until, Counts: counts, Previous: []string{}, Signed: []string{},
+	}
+	for _, h := range a.Previous {
+		out.Previous = append(out.Previous, h.String())
+	}
+	for _, m := range protocol.Signers(v.document, a) {
+		out.Signed = append(out.Signed, a.Party(m).Handle)
+	}
+	return out
 }
 
 func (n *Node) agreementInfos(w *world) []AgreementInfo {

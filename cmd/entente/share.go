@@ -55,6 +55,9 @@ func (c *cli) publishFile(cmd *cobra.Command, topic, file string, dryRun, strict
 			return protocol.E(protocol.NotFound, "publish", err, "")
 		}
 		defer f.Close()
+		if info, err := f.Stat(); err == nil && info.IsDir() {
+			return protocol.E(protocol.Invalid, "publish", fmt.Errorf("%s is a directory", file), "name the files in it")
+		}
 		in = f
 	}
 	m := newMeter(cmd.ErrOrStderr())

@@ -226,7 +226,7 @@ func (c *cli) agreementsCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "agreements", Short: "Write, sign, exchange and read agreements", Args: cobra.NoArgs, RunE: list}
 	cmd.AddCommand(
 		&cobra.Command{Use: "list", Short: "List the agreements that are here", Args: cobra.NoArgs, RunE: list},
-		c.agreementsNew(), c.agreementsSign(), c.agreementsShow(), c.agreementsInvite(),
+		c.agreementsNew(), c.agreementsAmend(), c.agreementsSign(), c.agreementsHistory(), c.agreementsShow(), c.agreementsInvite(),
 		&cobra.Command{
 			Use: "import FILE…", Short: "Take agreements and signatures: .yaml with .sigs beside it, .sigs, or .json", Args: cobra.MinimumNArgs(1),
 			RunE: func(cmd *cobra.Command, args []string) error { return c.importFiles(cmd, args) },
@@ -331,28 +331,10 @@ Say what kind of organisation a party is with --kind HANDLE=KIND.`,
 			if err != nil {
 				return err
 			}
-			if out == "-" {
-				_, err := cmd.OutOrStdout().Write(text)
-				return err
-			}
 			if out == "" {
 				out, _ = protocol.FileNames(args[0], 1)
 			}
-			f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-			if err != nil {
-				return protocol.E(protocol.Conflict, "agreements new", err, "name another file with -o")
-			}
-			if _, err := f.Write(text); err != nil {
-				return errors.Join(err, f.Close())
-			}
-			if err := f.Close(); err != nil {
-				return err
-			}
-			if c.json {
-				return printJSON(cmd.OutOrStdout(), map[string]string{"file": out})
-			}
-			_, err = fmt.Fprintf(cmd.ErrOrStderr(), "Wrote %s. Read and edit it, then: entente agreements sign %s\n", out, out)
-			return err
+			return c.writeNew(cmd, "agreements new", out, text)
 		},
 	}
 	cmd.Flags().StringVar(&template, "template", "alliance", "alliance, exchange or feed")
