@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync/atomic"
+	"syscall"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -48,7 +51,11 @@ type backend interface {
 const inlineValue = 512
 
 // disk is the backend on Badger.
-type disk struct{ db *badger.DB }
+type disk struct {
+	db       *badger.DB
+	measured atomic.Int64 // bytes on disk, when last measured
+	at       atomic.Int64 // when that was, in Unix seconds
+}
 
 // diskSizes are the sizes of files that follow from a memory budget and the
 // size of a disk, in bytes.
@@ -82,7 +89,7 @@ func openDisk(dir string, memory int64, sizes diskSizes, async bool, logger badg
 	if err != nil {
 		return nil, err
 	}
-	return &disk{db}, nil
+	return &disk{db: db}, nil
 }
 
 func (d *disk) commit(changes []change) error {
@@ -193,9 +200,27 @@ func (d *disk) room() (keys, bytes int) {
 	return int(d.db.MaxBatchCount()) - 8, int(d.db.MaxBatchSize()) - 4096
 }
 
+// size measures what the files take, every ten seconds at the most. They are
+// sparse, so their lengths say nothing, and what Badger says is a minute old.
 func (d *disk) size() int64 {
-	lsm, values := d.db.Size()
-	return lsm + values
+	now := time.Now().Unix()
+	if last := d.at.Load(); now-last < 10 || !d.at.CompareAndSwap(last, now) {
+		return d.measured.Load()
+	}
+	entries, err := os.ReadDir(d.db.Opts().Dir)
+	if err != nil {
+		return d.measured.Load()
+	}
+	var total int64
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil {
+			if st, ok := info.Sys().(*syscall.Stat_t); ok {
+				total += st.Blocks * 512
+			}
+		}
+	}
+	d.measured.Store(total)
+	return total
 }
 
 func (d *disk) close() error { return d.db.Close() }

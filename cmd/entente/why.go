@@ -87,7 +87,7 @@ func (c *cli) doctorCommand() *cobra.Command {
 				}
 			}
 			if worth > 0 {
-				return protocol.Errorf(protocol.Findings, "doctor", "%d findings", worth)
+				return protocol.Errorf(protocol.Findings, "doctor", "%s", quantity(worth, "finding"))
 			}
 			if !c.json {
 				fmt.Fprintln(cmd.ErrOrStderr(), "all is well")
