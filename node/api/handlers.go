@@ -55,11 +55,29 @@ func reply[T any](w http.ResponseWriter, v T, err error) {
 // question reads a JSON body strictly.
 func question(w http.ResponseWriter, r *http.Request, into any) bool {
 	err := json.UnmarshalRead(http.MaxBytesReader(w, r.Body, maxQuestion), into, json.RejectUnknownMembers(true))
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		fail(w, protocol.E(protocol.Limit, "read the question", fmt.Errorf("it is over the limit of %d bytes", large.Limit), "ask in parts"))
+		return false
+	}
 	if err != nil {
 		fail(w, protocol.E(protocol.Invalid, "read the question", err, "the API is described at /v1/openapi.yaml"))
 		return false
 	}
 	return true
+}
+
+// flag reads a query parameter that is true, false or absent. A question that
+// means a dry run and misspells it must not be taken for a real one.
+func flag(r *http.Request, name string) (bool, error) {
+	switch text := r.URL.Query().Get(name); text {
+	case "", "false":
+		return false, nil
+	case "true":
+		return true, nil
+	default:
+		return false, protocol.E(protocol.Invalid, "read the question", fmt.Errorf("%s is %q", name, text), "it is true or false")
+	}
 }
 
 func (s *Server) status(w http.ResponseWriter, r *http.Request) {
@@ -237,7 +255,12 @@ func (s *stream) end(err error) {
 }
 
 func (s *Server) publish(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
+	dry, badDry := flag(r, "dry_run")
+	strict, badStrict := flag(r, "strict")
+	if err := errors.Join(badDry, badStrict); err != nil {
+		fail(w, err)
+		return
+	}
 	out := newStream(w)
 	// The answer begins while the question is still being sent.
 	_ = out.control.EnableFullDuplex()
@@ -248,7 +271,7 @@ func (s *Server) publish(w http.ResponseWriter, r *http.Request) {
 	}
 	var last time.Time
 	receipt, err := s.cfg.Service.Publish(r.Context(), node.PublishRequest{
-		Topic: q.Get("topic"), Items: reader.Next, DryRun: q.Get("dry_run") == "true", Strict: q.Get("strict") == "true",
+		Topic: r.URL.Query().Get("topic"), Items: reader.Next, DryRun: dry, Strict: strict,
 		Progress: func(p node.Progress) {
 			if now := time.Now(); now.Sub(last) > 100*time.Millisecond {
 				last = now

@@ -7,7 +7,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -165,39 +164,52 @@ func (s *Server) Run(ctx context.Context) error {
 	return errors.Join(first, err)
 }
 
-// routes names every path of the API, as the description does.
+// table names every path of the API with its handler, as the description does.
+func (s *Server) table() map[string]http.HandlerFunc {
+	t := map[string]http.HandlerFunc{
+		"GET /v1/healthz": func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, map[string]bool{"ok": true}) },
+		"GET /v1/openapi.yaml": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/yaml")
+			_, _ = w.Write(description)
+		},
+		"GET /v1/status":                    s.status,
+		"GET /v1/findings":                  s.findings,
+		"GET /v1/members":                   s.members,
+		"POST /v1/members/{member}/ping":    s.ping,
+		"GET /v1/agreements":                s.agreements,
+		"GET /v1/agreements/{name}":         s.agreement,
+		"POST /v1/agreements/{name}/invite": s.invite,
+		"POST /v1/documents":                s.documents,
+		"POST /v1/join":                     s.join,
+		"POST /v1/publish":                  s.publish,
+		"GET /v1/objects/{id}":              s.get,
+		"POST /v1/search":                   s.search,
+		"POST /v1/export":                   s.export,
+		"POST /v1/lookup":                   s.lookup,
+		"GET /v1/tail":                      s.tail,
+		"POST /v1/audit":                    s.audit,
+		"GET /v1/explain":                   s.explain,
+		"POST /v1/reindex":                  s.reindex,
+	}
+	if s.cfg.Registry != nil {
+		t["GET /v1/metrics"] = promhttp.HandlerFor(s.cfg.Registry, promhttp.HandlerOpts{}).ServeHTTP
+	}
+	return t
+}
+
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{\"ok\":true}\n") })
-	mux.HandleFunc("GET /v1/openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/yaml")
-		_, _ = w.Write(description)
-	})
-	mux.HandleFunc("GET /v1/status", s.status)
-	mux.HandleFunc("GET /v1/findings", s.findings)
-	mux.HandleFunc("GET /v1/members", s.members)
-	mux.HandleFunc("POST /v1/members/{member}/ping", s.ping)
-	mux.HandleFunc("GET /v1/agreements", s.agreements)
-	mux.HandleFunc("GET /v1/agreements/{name}", s.agreement)
-	mux.HandleFunc("POST /v1/agreements/{name}/invite", s.invite)
-	mux.HandleFunc("POST /v1/documents", s.documents)
-	mux.HandleFunc("POST /v1/join", s.join)
-	mux.HandleFunc("POST /v1/publish", s.publish)
-	mux.HandleFunc("GET /v1/objects/{id}", s.get)
-	mux.HandleFunc("POST /v1/search", s.search)
-	mux.HandleFunc("POST /v1/export", s.export)
-	mux.HandleFunc("POST /v1/lookup", s.lookup)
-	mux.HandleFunc("GET /v1/tail", s.tail)
-	mux.HandleFunc("POST /v1/audit", s.audit)
-	mux.HandleFunc("GET /v1/explain", s.explain)
-	mux.HandleFunc("POST /v1/reindex", s.reindex)
-	if s.cfg.Registry != nil {
-		mux.Handle("GET /v1/metrics", promhttp.HandlerFor(s.cfg.Registry, promhttp.HandlerOpts{}))
+	for pattern, handler := range s.table() {
+		mux.HandleFunc(pattern, handler)
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, protocol.E(protocol.NotFound, "", fmt.Errorf("there is nothing at %s %s", r.Method, r.URL.Path), "the API is described at /v1/openapi.yaml"))
 	})
-	return s.guard(http.NewCrossOriginProtection().Handler(mux))
+	sites := http.NewCrossOriginProtection()
+	sites.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fail(w, protocol.Errorf(protocol.Refused, "", "the request comes from a page of another site"))
+	}))
+	return s.guard(sites.Handler(mux))
 }
 
 // guard keeps out who is not meant: over TCP a token is needed, and a Host that
