@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -180,7 +182,7 @@ func (m *model) Crash(r *rapid.T) {
 	} else {
 		m.count++
 		dir := filepath.Join(m.base, fmt.Sprint(m.count))
-		if err := os.CopyFS(dir, os.DirFS(m.cfg.Dir)); err != nil {
+		if err := copyStill(dir, m.cfg.Dir); err != nil {
 			r.Fatal(err)
 		}
 		m.cfg.Dir = dir
@@ -189,6 +191,42 @@ func (m *model) Crash(r *rapid.T) {
 		r.Fatal(err)
 	}
 	m.open(r)
+}
+
+// copyStill copies a folder as it was at one moment: again, where files came or
+// went or grew meanwhile, as they do when the database tidies up behind itself.
+// A cut of the power shows one moment; a copy in parts could show two.
+func copyStill(to, from string) error {
+	for {
+		before := listing(from)
+		err := os.CopyFS(to, os.DirFS(from))
+		if listing(from) == before {
+			return err
+		}
+		if err := os.RemoveAll(to); err != nil {
+			return err
+		}
+	}
+}
+
+// listing names all files with their sizes.
+func listing(dir string) string {
+	var out strings.Builder
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(&out, path, info.Size())
+		return nil
+	})
+	if err != nil {
+		fmt.Fprintln(&out, "changed meanwhile:", err)
+	}
+	return out.String()
 }
 
 // Reindex makes the derived indexes anew.
