@@ -333,7 +333,7 @@ func TestModel(t *testing.T) {
 				}
 			}()
 			m.Check(r)
-			for range rapid.IntRange(1, map[bool]int{true: 12, false: 40}[disk]).Draw(r, "steps") {
+			for range rapid.IntRange(1, map[bool]int{true: 5, false: 30}[disk]).Draw(r, "steps") {
 				steps := []func(*rapid.T){m.Write, m.Write, m.Write, m.Append, m.Fork, m.Clock, m.Reopen, m.Crash, m.Reindex, m.Lookup}
 				steps[rapid.IntRange(0, len(steps)-1).Draw(r, "step")](r)
 				m.Check(r)
