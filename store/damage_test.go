@@ -188,7 +188,7 @@ func TestFlippedBitsOnDisk(t *testing.T) {
 		}
 		return
 	}
-	few := 12 // bits a file
+	few := 8 // bits a file
 	if testing.Short() {
 		few = 4
 	}
