@@ -70,16 +70,17 @@ func sizesFor(memory, total int64) diskSizes {
 
 // openDisk opens Badger within a memory budget. The figures for the default
 // budget are measured: 32 MiB memtables times three, caches of 48 and 32 MiB,
-// values from 512 bytes in the value log. Tables are verified as they are opened:
-// from a damaged block Badger reads on as if it had ended, or panics.
+// values from 512 bytes in the value log.
 func openDisk(dir string, memory int64, sizes diskSizes, async bool, logger badger.Logger) (*disk, error) {
 	o := badger.DefaultOptions(dir).WithLogger(logger).WithSyncWrites(!async).
 		WithMemTableSize(sizes.memtable).WithNumMemtables(3).WithValueThreshold(inlineValue).
 		WithValueLogFileSize(sizes.valueLog).
 		WithBlockCacheSize(memory / 4).WithIndexCacheSize(memory / 6).
 		WithNumCompactors(2).WithNumLevelZeroTables(4).WithNumLevelZeroTablesStall(12).
-		WithDetectConflicts(false).WithCompression(options.None).WithMetricsEnabled(false).
-		WithChecksumVerificationMode(options.OnTableRead)
+		WithDetectConflicts(false).WithCompression(options.None).WithMetricsEnabled(false)
+	if err := checkTables(dir); err != nil {
+		return nil, err
+	}
 	db, err := badger.Open(o)
 	if err != nil {
 		return nil, err
