@@ -85,6 +85,9 @@ func openDisk(dir string, memory int64, sizes diskSizes, async bool, logger badg
 		WithBlockCacheSize(memory / 4).WithIndexCacheSize(memory / 6).
 		WithNumCompactors(2).WithNumLevelZeroTables(4).WithNumLevelZeroTablesStall(12).
 		WithDetectConflicts(false).WithCompression(options.None).WithMetricsEnabled(false)
+	if err := checkTables(dir); err != nil {
+		return nil, err
+	}
 	db, err := badger.Open(o)
 	if err != nil {
 		return nil, err

@@ -369,3 +369,20 @@ func BenchmarkGet(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkOpen opens a store, which verifies its tables. The budget for the
+// start of a whole node is a second with a million objects.
+func BenchmarkOpen(b *testing.B) {
+	held := 1_000_000
+	if testing.Short() {
+		held = 100_000
+	}
+	s := filled(b, held)
+	cfg := s.cfg
+	for b.Loop() {
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+		s = openLab(b, cfg)
+	}
+}

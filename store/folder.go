@@ -1,6 +1,8 @@
 package store
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -145,7 +147,15 @@ func openHighwater(path string) (*highwater, error) {
 	case err != nil:
 		return nil, err
 	default:
-		if err := json.Unmarshal(text, &h.marks); err != nil {
+		// A check of its own, on the first line: a number that is off by a bit would
+		// let a sequence number be signed twice, or a log never go on.
+		sum, marks, _ := bytes.Cut(text, []byte("\n"))
+		if want := checkLine(marks); string(sum) != want {
+			err = errors.New("its first line does not fit the rest")
+		} else {
+			err = json.Unmarshal(marks, &h.marks)
+		}
+		if err != nil {
 			return nil, protocol.E(protocol.Conflict, "open the store", fmt.Errorf("%s is damaged: %w", path, err),
 				"remove it only if you are sure that the database is not an old copy")
 		}
@@ -203,7 +213,12 @@ func (h *highwater) write() error {
 	if err != nil {
 		return err
 	}
-	return WriteFileAtomic(h.path, text, 0o600)
+	return WriteFileAtomic(h.path, append([]byte(checkLine(text)+"\n"), text...), 0o600)
+}
+
+func checkLine(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:checkBytes])
 }
 
 // settle notes at a proper end how far a log has come.

@@ -1,12 +1,16 @@
 package store
 
 import (
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(inChild) != "" {
+		os.Exit(m.Run())
+	}
 	goleak.VerifyTestMain(m,
 		// Started once a process by a library of Badger's, whoever imports it.
 		goleak.IgnoreTopFunction("github.com/golang/glog.(*fileSink).flushDaemon"),

@@ -195,7 +195,7 @@ func (s *Store) openFolder() error {
 	}
 	log := badgerLog{s.cfg.Logger, func(text string) { s.fail("the database reported an error: " + text) }}
 	if s.db, err = openDisk(filepath.Join(s.cfg.Dir, "db"), s.cfg.Memory, sizesFor(s.cfg.Memory, total), s.cfg.Async, log); err != nil {
-		return errors.Join(protocol.E(protocol.Other, op, err, "if the disk was full, free some space and try again"), s.unlock())
+		return errors.Join(protocol.E(protocol.Other, op, err, "if the disk was full, free some space and try again; if a file is damaged, put a backup back, or begin with an empty folder and take the messages back from peers"), s.unlock())
 	}
 	if s.water, err = openHighwater(filepath.Join(s.cfg.Dir, "highwater")); err != nil {
 		return errors.Join(err, s.db.close(), s.unlock())
@@ -230,6 +230,9 @@ func (s *Store) recover() error {
 	if err := s.recoverLogs(); err != nil {
 		return err
 	}
+	if err := s.whole(); err != nil {
+		return err
+	}
 	cursor, err := s.db.get([]byte{kindState, 'v'})
 	if err != nil {
 		return err
@@ -242,6 +245,30 @@ func (s *Store) recover() error {
 	}
 	s.feed.floor = s.count.LastAdded
 	return s.prefixes.recover(s.db)
+}
+
+// whole compares what was counted with what is there. The database takes some
+// damage to its files for the end of them; then what lay behind is missing, and
+// its log must not be continued.
+func (s *Store) whole() error {
+	var messages uint64
+	for _, l := range s.logs {
+		messages += l.position.Sequence
+	}
+	var row uint64
+	k, _, err := s.db.last([]byte{kindAudit}, key8(kindAudit, ^uint64(0)))
+	if err != nil {
+		return protocol.E(protocol.Conflict, "open the store", err, "run: entente doctor")
+	}
+	if k != nil {
+		row = lastNumber(k)
+	}
+	if messages != s.count.Messages || row != s.count.AuditRows {
+		return protocol.E(protocol.Conflict, "open the store",
+			fmt.Errorf("the store is damaged: %d messages and %d audit rows were written, %d and %d are there", s.count.Messages, s.count.AuditRows, messages, row),
+			"put a backup back, or begin with an empty folder and take the messages back from peers")
+	}
+	return nil
 }
 
 func (s *Store) recoverLogs() error {
