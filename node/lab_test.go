@@ -84,6 +84,17 @@ func (l *lab) address() string {
 // add makes a member and starts its node.
 func (l *lab) add(handle, kind string) *resident {
 	l.t.Helper()
+	r := l.make(handle, kind)
+	r.start()
+	for _, d := range r.documents {
+		r.take(d)
+	}
+	return r
+}
+
+// make makes a member with its store, and does not start its node.
+func (l *lab) make(handle, kind string) *resident {
+	l.t.Helper()
 	r := &resident{lab: l, handle: handle, kind: kind, keys: map[protocol.KeyRole]ed25519.PrivateKey{}, kept: newMemoryDocuments()}
 	r.addresses = [2]string{l.address(), l.address()}
 	r.random = rand.NewChaCha8(sha256.Sum256([]byte(handle)))
@@ -97,10 +108,6 @@ func (l *lab) add(handle, kind string) *resident {
 		l.t.Fatal(err)
 	}
 	l.members[handle] = r
-	r.start()
-	for _, d := range r.documents {
-		r.take(d)
-	}
 	l.t.Cleanup(func() {
 		r.down()
 		if err := r.store.Close(); err != nil {
@@ -214,6 +221,34 @@ func (l *lab) agree(name, visibility, body string, parties ...*resident) node.Im
 		out = p.take(d)
 	}
 	return out
+}
+
+// found makes members that hold each other's documents and an agreement, as they
+// would after exchanging them by files, and starts their nodes.
+func (l *lab) found(name, body string, kinds map[string]string) []*resident {
+	l.t.Helper()
+	var all []*resident
+	for _, handle := range slices.Sorted(maps.Keys(kinds)) {
+		all = append(all, l.make(handle, kinds[handle]))
+	}
+	d := protocol.Document{Type: protocol.AgreementType, Payload: agreementText(name, "private", body, all...)}
+	for _, p := range all {
+		d.Signatures = append(d.Signatures, protocol.SignDocument(d.Type, d.Payload, p.record.Member, p.keys[protocol.RootKey]))
+	}
+	for _, r := range all {
+		save := func(kind, name string, d protocol.Document) {
+			if err := r.kept.Save(kind, name, 1, d.Payload, protocol.EncodeSignatures(d.Signatures)); err != nil {
+				l.t.Fatal(err)
+			}
+		}
+		for _, p := range all {
+			save("members", p.handle, p.documents[0])
+			save("profiles", p.handle, p.documents[1])
+		}
+		save("agreements", name, d)
+		r.start()
+	}
+	return all
 }
 
 // agreementText writes version 1 of an agreement; body begins with topics.
