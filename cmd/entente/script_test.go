@@ -40,6 +40,11 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Condition:           scriptCondition,
+		Setup: func(e *testscript.Env) error {
+			attack, err := filepath.Abs(attackFolder)
+			e.Setenv("ATTACK", attack)
+			return err
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": scriptExits, "eventually": scriptEventually, "member": scriptMember, "ports": scriptPorts,
 			"many": scriptMany, "nested": scriptNested, "disk": scriptDisk, "edit": scriptEdit, "fill": scriptFill,
@@ -144,9 +149,18 @@ func scriptNested(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), bytes.Repeat([]byte("["), size), 0o600))
 }
 
-// scriptCondition knows [mount]: this process may mount a disk of its own.
+// attackFolder is where the ATT&CK bundles are, from this package's folder.
+const attackFolder = "../../../shared/data/attack"
+
+// scriptCondition knows [mount]: this process may mount a disk of its own, and
+// [attack]: the ATT&CK bundles are beside the checkout.
 func scriptCondition(name string) (bool, error) {
-	if name != "mount" {
+	switch name {
+	case "attack":
+		_, err := os.Stat(attackFolder)
+		return err == nil, nil
+	case "mount":
+	default:
 		return false, fmt.Errorf("unknown condition %q", name)
 	}
 	dir, err := os.MkdirTemp("", "e")
