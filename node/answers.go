@@ -30,7 +30,7 @@ type Why struct {
 	Layer       string   `json:"layer"`               // form, floor, agreement, local
 	Agreement   string   `json:"agreement,omitempty"` // name
 	AgreementID string   `json:"agreement_id,omitempty"`
-	Version     uint64   `json:"version,omitempty"`
+	Version     uint64   `json:"version,omitzero"`
 	Clause      string   `json:"clause,omitempty"`
 	Text        string   `json:"text"`              // the clause's or the rule's plain words
 	Readers     []string `json:"readers,omitempty"` // handles: for whom it holds
@@ -41,7 +41,7 @@ type ObjectOutcome struct {
 	Index   int      `json:"index"` // in the input, from 0
 	ID      string   `json:"id,omitempty"`
 	Type    string   `json:"type,omitempty"`
-	Line    int      `json:"line,omitempty"`
+	Line    int      `json:"line,omitzero"`
 	Why     Why      `json:"why"`
 	Missing []string `json:"missing,omitempty"` // references that resolve to nothing the readers may have
 }
@@ -78,8 +78,8 @@ type Receipt struct {
 	Readers       []string      `json:"readers"` // handles of who may read; "public" for anyone
 	Reasons       []ReasonCount `json:"reasons"`
 	Messages      []MessageRef  `json:"messages,omitempty"`
-	FirstSequence uint64        `json:"first_sequence,omitempty"`
-	LastSequence  uint64        `json:"last_sequence,omitempty"`
+	FirstSequence uint64        `json:"first_sequence,omitzero"`
+	LastSequence  uint64        `json:"last_sequence,omitzero"`
 	Bytes         int64         `json:"bytes"` // of the messages
 	Seconds       float64       `json:"seconds"`
 }
@@ -87,7 +87,7 @@ type Receipt struct {
 // Progress of something that takes a while.
 type Progress struct {
 	Done  int64  `json:"done"`
-	Total int64  `json:"total,omitempty"` // 0: unknown
+	Total int64  `json:"total,omitzero"` // 0: unknown
 	Unit  string `json:"unit"`
 }
 
@@ -114,7 +114,7 @@ type Version struct {
 	Marking    string       `json:"marking"` // "TLP:GREEN"
 	Added      int64        `json:"added"`
 	Provenance []Provenance `json:"provenance"`
-	Conflict   bool         `json:"conflict,omitempty"` // the same id and modified exist with other content
+	Conflict   bool         `json:"conflict,omitzero"` // the same id and modified exist with other content
 }
 
 // RawObject is an object's JSON as its creator wrote it.
@@ -142,7 +142,7 @@ type LookupHit struct {
 	Match     string    `json:"match"` // the value that the object bears
 	Marking   string    `json:"marking"`
 	Modified  time.Time `json:"modified,omitzero"`
-	Revoked   bool      `json:"revoked,omitempty"`
+	Revoked   bool      `json:"revoked,omitzero"`
 	Agreement string    `json:"agreement"`
 	Topic     string    `json:"topic"`
 	Author    string    `json:"author"`
@@ -157,16 +157,16 @@ type SearchQuery struct {
 	From      string    `json:"from,omitempty"` // publisher: handle or id
 	Since     time.Time `json:"since,omitzero"` // modified
 	Until     time.Time `json:"until,omitzero"`
-	After     int64     `json:"after,omitempty"` // added stamp: resume
-	Limit     int       `json:"limit,omitempty"`
-	All       bool      `json:"all,omitempty"` // every version, not the newest only
+	After     int64     `json:"after,omitzero"` // added stamp: resume
+	Limit     int       `json:"limit,omitzero"`
+	All       bool      `json:"all,omitzero"` // every version, not the newest only
 }
 
 // TailEvent is one line of a tail.
 type TailEvent struct {
 	Version *Version `json:"version,omitempty"`
-	Cursor  int64    `json:"cursor"`         // resume after this
-	Idle    bool     `json:"idle,omitempty"` // caught up, waiting
+	Cursor  int64    `json:"cursor"`        // resume after this
+	Idle    bool     `json:"idle,omitzero"` // caught up, waiting
 }
 
 // MemberInfo tells about a member.
@@ -174,7 +174,7 @@ type MemberInfo struct {
 	ID         string     `json:"id"`
 	Handle     string     `json:"handle"`
 	Name       string     `json:"name"`
-	Self       bool       `json:"self,omitempty"`
+	Self       bool       `json:"self,omitzero"`
 	Version    uint64     `json:"version"`
 	Until      time.Time  `json:"until"`  // the record's
 	Public     bool       `json:"public"` // a public profile only
@@ -189,7 +189,7 @@ type NodeInfo struct {
 	PeerID    string   `json:"peer_id"`
 	Addresses []string `json:"addresses"`
 	Connected bool     `json:"connected"`
-	RTTMillis float64  `json:"rtt_ms,omitempty"`
+	RTTMillis float64  `json:"rtt_ms,omitzero"`
 	LastError string   `json:"last_error,omitempty"`
 	Host      string   `json:"host"` // member or public
 }
@@ -248,7 +248,7 @@ type PeerInfo struct {
 	Host      string  `json:"host"`
 	Connected bool    `json:"connected"`
 	Address   string  `json:"address,omitempty"`
-	RTTMillis float64 `json:"rtt_ms,omitempty"`
+	RTTMillis float64 `json:"rtt_ms,omitzero"`
 	LastError string  `json:"last_error,omitempty"`
 }
 
@@ -271,10 +271,10 @@ type AuditEntry struct {
 	Action    string    `json:"action"`
 	Outcome   string    `json:"outcome"`
 	Agreement string    `json:"agreement,omitempty"`
-	Version   uint64    `json:"version,omitempty"`
+	Version   uint64    `json:"version,omitzero"`
 	Topic     string    `json:"topic,omitempty"`
 	Author    string    `json:"author,omitempty"`
-	Sequence  uint64    `json:"sequence,omitempty"`
+	Sequence  uint64    `json:"sequence,omitzero"`
 	Peer      string    `json:"peer,omitempty"`
 	Party     string    `json:"party,omitempty"`
 	Layer     string    `json:"layer,omitempty"`
@@ -282,13 +282,13 @@ type AuditEntry struct {
 	Text      string    `json:"text,omitempty"`
 	For       []string  `json:"for,omitempty"` // parties for whom it was withheld
 	Objects   []string  `json:"objects,omitempty"`
-	Count     int       `json:"count,omitempty"`
-	Bytes     int64     `json:"bytes,omitempty"`
+	Count     int       `json:"count,omitzero"`
+	Bytes     int64     `json:"bytes,omitzero"`
 }
 
 // AuditQuery asks for audit rows. Zero fields do not restrict.
 type AuditQuery struct {
-	After     uint64    `json:"after,omitempty"`
+	After     uint64    `json:"after,omitzero"`
 	Since     time.Time `json:"since,omitzero"`
 	Until     time.Time `json:"until,omitzero"`
 	Kinds     []string  `json:"kinds,omitempty"`
@@ -298,8 +298,8 @@ type AuditQuery struct {
 	Peer      string    `json:"peer,omitempty"`
 	Party     string    `json:"party,omitempty"` // handle or id
 	Object    string    `json:"object,omitempty"`
-	Limit     int       `json:"limit,omitempty"` // 0: 1,000; newest
-	Follow    bool      `json:"follow,omitempty"`
+	Limit     int       `json:"limit,omitzero"` // 0: 1,000; newest
+	Follow    bool      `json:"follow,omitzero"`
 }
 
 // Explanation answers why something was decided so.

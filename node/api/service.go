@@ -44,7 +44,7 @@ type Event struct {
 	Version  *node.Version    `json:"version,omitempty"`
 	Tail     *node.TailEvent  `json:"tail,omitempty"`
 	Audit    *node.AuditEntry `json:"audit,omitempty"`
-	Done     bool             `json:"done,omitempty"`
+	Done     bool             `json:"done,omitzero"`
 	Error    *Failure         `json:"error,omitempty"`
 }
 
