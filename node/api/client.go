@@ -146,10 +146,12 @@ func (f Failure) err() error {
 // unread says why an answer could not be read to its end.
 func unread(ctx context.Context, err error) error {
 	var meaning *json.SemanticError
+	var syntax *jsontext.SyntacticError
+	cut := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.As(err, &meaning):
+	case !cut && (errors.As(err, &meaning) || errors.As(err, &syntax)):
 		return protocol.E(protocol.Other, "", fmt.Errorf("the node's answer is not understood: %w", err), "see whether node and command are of one version: entente status, entente version")
 	default:
 		return protocol.E(protocol.Unreachable, "", fmt.Errorf("%w: %w", errCut, err), hintStatus)
