@@ -214,8 +214,11 @@ func (s *Server) publish(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out := newStream(w)
-	// The answer begins while the question is still being sent.
+	// The answer begins while the question is still being sent, and may end
+	// before all of it was read. net/http cannot use such a connection again: it
+	// would begin two reads at once.
 	_ = out.control.EnableFullDuplex()
+	w.Header().Set("Connection", "close")
 	reader, err := stix.NewReader(r.Body, s.cfg.Limits)
 	if err != nil {
 		out.end(reason(r.Context(), err))
