@@ -159,7 +159,7 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 	object, byObject := parameter(r, "object")
 	row, byRow := parameter(r, "row")
 	party, byParty := parameter(r, "for")
-	number, err := strconv.ParseUint(row, 10, 64)
+	number, err := strconv.ParseUint(row, 10, 63)
 	switch {
 	case byObject && byRow, byRow && byParty:
 		err = protocol.E(protocol.Invalid, "explain", errors.New("a row stands for itself"), "give a row alone, or an object")
