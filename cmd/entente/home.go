@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
@@ -327,8 +328,15 @@ func (c *cli) up(cmd *cobra.Command, handle, name string) error {
 		fmt.Fprintln(cmd.ErrOrStderr(), "See how it is doing: entente status")
 	}
 	group, ctx := errgroup.WithContext(cmd.Context())
-	group.Go(func() error { return a.run(ctx) })
-	group.Go(func() error { return server.Run(ctx) })
+	// The node outlives its API, so that what is being answered when the end
+	// comes is still answered.
+	whole, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	group.Go(func() error { return a.run(whole) })
+	group.Go(func() error {
+		defer stop()
+		return server.Run(ctx)
+	})
 	err = group.Wait()
 	if err == nil {
 		fmt.Fprintln(cmd.ErrOrStderr(), "The node has stopped; everything acknowledged is on disk.")

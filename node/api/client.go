@@ -6,13 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -22,40 +24,61 @@ import (
 )
 
 // Client asks a running node over its unix socket. Its errors are the node's,
-// with kind and hint; a node that is not there is Unreachable.
+// with kind and hint; a node that is not there, or that goes away before its
+// answer is whole, is Unreachable. It may be used by several goroutines.
 type Client struct {
 	socket string
 	http   *http.Client
 }
 
-// NewClient returns a client for the node that serves on the socket.
+// NewClient returns a client for the node that serves on the socket. It connects
+// when it is asked something.
 func NewClient(socket string) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "unix", socket)
 	}
-	return &Client{socket: socket, http: &http.Client{Transport: &http.Transport{DialContext: dial}}}
+	// The API sends nobody elsewhere.
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &Client{socket: socket, http: &http.Client{Transport: &http.Transport{DialContext: dial}, CheckRedirect: stay}}
+}
+
+// Close lets go of connections that are kept for the next question.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+const (
+	typeJSON     = "application/json"
+	typeDocument = "application/octet-stream"
+	hintStatus   = "see whether the node is still running: entente status"
+)
+
+// errCut says that an answer broke off without its last line.
+var errCut = errors.New("the answer broke off")
+
+// request is a question on its way.
+type request struct {
+	method, path string
+	query        url.Values
+	body         io.Reader // nil for none
+	kind         string    // of the body
 }
 
 // call sends a request and returns the answer's body, or the error that the
 // node answered with.
-func (c *Client) call(ctx context.Context, method, path string, query url.Values, body io.Reader) (io.ReadCloser, error) {
-	target := "http://localhost/v1" + path
-	if len(query) > 0 {
-		target += "?" + query.Encode()
+func (c *Client) call(ctx context.Context, r request) (io.ReadCloser, error) {
+	target := "http://localhost/v1" + r.path
+	if len(r.query) > 0 {
+		target += "?" + r.query.Encode()
 	}
-	req, err := http.NewRequestWithContext(ctx, method, target, body)
+	req, err := http.NewRequestWithContext(ctx, r.method, target, r.body)
 	if err != nil {
 		return nil, err
 	}
+	if r.body != nil {
+		req.Header.Set("Content-Type", r.kind)
+	}
 	res, err := c.http.Do(req)
 	if err != nil {
-		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-			return nil, protocol.E(protocol.Unreachable, "", fmt.Errorf("no node is running here (nothing answers on %s)", c.socket), "start it: entente up")
-		}
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		return nil, protocol.E(protocol.Unreachable, "", err, "see whether the node is still running: entente status")
+		return nil, c.unsent(ctx, err)
 	}
 	if res.StatusCode == http.StatusOK {
 		return res.Body, nil
@@ -68,6 +91,48 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 	return nil, f.err()
 }
 
+// unsent says why a request got no answer.
+func (c *Client) unsent(ctx context.Context, err error) error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err // what it adds is a made-up address
+	}
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return protocol.E(protocol.Unreachable, "", fmt.Errorf("no node is running here (nothing answers on %s)", c.socket), "start it: entente up")
+	case errors.Is(err, fs.ErrPermission):
+		return protocol.E(protocol.Unreachable, "", fmt.Errorf("the node here belongs to somebody else (%s may not be used)", c.socket), "run this as the user that runs the node")
+	default:
+		return protocol.E(protocol.Unreachable, "", err, hintStatus)
+	}
+}
+
+// watched remembers how reading ended. It is read by the transport's goroutine.
+type watched struct {
+	reader io.Reader
+	mu     sync.Mutex
+	err    error // other than the end
+}
+
+// Read implements io.Reader.
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		w.mu.Lock()
+		w.err = err
+		w.mu.Unlock()
+	}
+	return n, err
+}
+
+func (w *watched) failure() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
 // err turns a failure back into the error that it was.
 func (f Failure) err() error {
 	for k := protocol.Other; k <= protocol.Findings; k++ {
@@ -78,27 +143,64 @@ func (f Failure) err() error {
 	return protocol.E(protocol.Other, "", errors.New(f.Error), f.Hint)
 }
 
-func ask[T any](ctx context.Context, c *Client, method, path string, query url.Values, question any) (T, error) {
-	var out T
-	var body io.Reader
-	if question != nil {
-		raw, err := json.Marshal(question)
-		if err != nil {
-			return out, err
-		}
-		body = bytes.NewReader(raw)
+// unread says why an answer could not be read to its end.
+func unread(ctx context.Context, err error) error {
+	var meaning *json.SemanticError
+	var syntax *jsontext.SyntacticError
+	cut := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case !cut && (errors.As(err, &meaning) || errors.As(err, &syntax)):
+		return protocol.E(protocol.Other, "", fmt.Errorf("the node's answer is not understood: %w", err), "see whether node and command are of one version: entente status, entente version")
+	default:
+		return protocol.E(protocol.Unreachable, "", fmt.Errorf("%w: %w", errCut, err), hintStatus)
 	}
-	answer, err := c.call(ctx, method, path, query, body)
+}
+
+// ask asks for a short answer.
+func ask[T any](ctx context.Context, c *Client, r request) (T, error) {
+	var out T
+	answer, err := c.call(ctx, r)
 	if err != nil {
 		return out, err
 	}
 	defer answer.Close()
-	return out, json.UnmarshalRead(answer, &out)
+	if err := json.UnmarshalRead(answer, &out); err != nil {
+		return *new(T), unread(ctx, err)
+	}
+	return out, nil
+}
+
+func get(path string) request  { return request{method: http.MethodGet, path: path} }
+func post(path string) request { return request{method: http.MethodPost, path: path} }
+
+func (r request) with(query url.Values) request {
+	r.query = query
+	return r
+}
+
+// asking gives a request a JSON body.
+func (r request) asking(v any) (request, error) {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return r, protocol.E(protocol.Invalid, "ask the node", err, "text is UTF-8")
+	}
+	r.body, r.kind = bytes.NewReader(raw), typeJSON
+	return r, nil
+}
+
+// segment puts a name into a path, where not every text can stand.
+func segment(what, name string) (string, error) {
+	if name == "" || name == "." || name == ".." {
+		return "", protocol.E(protocol.Invalid, "", fmt.Errorf("%q is no %s", name, what), "")
+	}
+	return url.PathEscape(name), nil
 }
 
 // follow reads a long answer, event by event.
-func (c *Client) follow(ctx context.Context, method, path string, query url.Values, body io.Reader, each func(Event) bool) error {
-	answer, err := c.call(ctx, method, path, query, body)
+func (c *Client) follow(ctx context.Context, r request, each func(Event) bool) error {
+	answer, err := c.call(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -107,10 +209,7 @@ func (c *Client) follow(ctx context.Context, method, path string, query url.Valu
 	for {
 		var e Event
 		if err := json.UnmarshalDecode(in, &e); err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			return protocol.E(protocol.Unreachable, "", errors.Join(errCut, err), "see whether the node is still running: entente status")
+			return unread(ctx, err)
 		}
 		switch {
 		case e.Error != nil:
@@ -123,94 +222,117 @@ func (c *Client) follow(ctx context.Context, method, path string, query url.Valu
 	}
 }
 
-func jsonBody(v any) io.Reader {
-	raw, err := json.Marshal(v)
-	if err != nil {
-		return errReader{err}
-	}
-	return bytes.NewReader(raw)
-}
-
-type errReader struct{ err error }
-
-// Read implements io.Reader.
-func (r errReader) Read([]byte) (int, error) { return 0, r.err }
-
 // Status asks for the state of the node.
 func (c *Client) Status(ctx context.Context) (node.Status, error) {
-	return ask[node.Status](ctx, c, http.MethodGet, "/status", nil, nil)
+	return ask[node.Status](ctx, c, get("/status"))
 }
 
 // Members asks for the members that are known.
 func (c *Client) Members(ctx context.Context) ([]node.MemberInfo, error) {
-	return ask[[]node.MemberInfo](ctx, c, http.MethodGet, "/members", nil, nil)
+	return ask[[]node.MemberInfo](ctx, c, get("/members"))
 }
 
 // Agreements asks for all agreements.
 func (c *Client) Agreements(ctx context.Context) ([]node.AgreementInfo, error) {
-	return ask[[]node.AgreementInfo](ctx, c, http.MethodGet, "/agreements", nil, nil)
+	return ask[[]node.AgreementInfo](ctx, c, get("/agreements"))
 }
 
 // Agreement asks for one agreement with its text.
 func (c *Client) Agreement(ctx context.Context, name string) (node.AgreementInfo, error) {
-	return ask[node.AgreementInfo](ctx, c, http.MethodGet, "/agreements/"+url.PathEscape(name), nil, nil)
+	at, err := segment("agreement", name)
+	if err != nil {
+		return node.AgreementInfo{}, err
+	}
+	return ask[node.AgreementInfo](ctx, c, get("/agreements/"+at))
 }
 
 // Invite asks for a ticket to a public agreement; valid 0 leaves its life to the
 // node.
 func (c *Client) Invite(ctx context.Context, agreement string, valid time.Duration) (string, error) {
+	at, err := segment("agreement", agreement)
+	if err != nil {
+		return "", err
+	}
 	q := url.Values{}
-	if valid > 0 {
+	if valid != 0 {
 		q.Set("valid", valid.String())
 	}
-	t, err := ask[Ticket](ctx, c, http.MethodPost, "/agreements/"+url.PathEscape(agreement)+"/invite", q, nil)
+	t, err := ask[Ticket](ctx, c, post("/agreements/"+at+"/invite").with(q))
 	return t.Ticket, err
 }
 
 // Import hands in a document with the lines of its signatures file.
 func (c *Client) Import(ctx context.Context, payload, signatures []byte) (node.Imported, error) {
-	if len(payload)+len(signatures) > maxDocuments {
-		return node.Imported{}, protocol.Errorf(protocol.Limit, "import", "the files have %d bytes together; 4 MiB is the most", len(payload)+len(signatures))
+	if err := documentsFit(len(payload) + len(signatures)); err != nil {
+		return node.Imported{}, err
 	}
-	return ask[node.Imported](ctx, c, http.MethodPost, "/documents", nil, Upload{string(payload), string(signatures)})
+	if !utf8.Valid(payload) || !utf8.Valid(signatures) {
+		return node.Imported{}, protocol.E(protocol.Invalid, "import", errors.New("the file is no UTF-8 text"), "documents are text; see whether this is the right file")
+	}
+	return put[node.Imported](ctx, c, "/documents", Upload{string(payload), string(signatures)})
+}
+
+// put asks a question that is JSON.
+func put[T any](ctx context.Context, c *Client, path string, v any) (T, error) {
+	r, err := post(path).asking(v)
+	if err != nil {
+		return *new(T), err
+	}
+	return ask[T](ctx, c, r)
 }
 
 // Join joins a public agreement by its ticket.
 func (c *Client) Join(ctx context.Context, ticket string) (node.Imported, error) {
-	return ask[node.Imported](ctx, c, http.MethodPost, "/join", nil, Ticket{ticket})
+	return put[node.Imported](ctx, c, "/join", Ticket{ticket})
 }
 
 // Ping measures the round trip to a member's nodes.
 func (c *Client) Ping(ctx context.Context, member string) ([]node.NodeInfo, error) {
-	return ask[[]node.NodeInfo](ctx, c, http.MethodPost, "/members/"+url.PathEscape(member)+"/ping", nil, nil)
+	at, err := segment("member", member)
+	if err != nil {
+		return nil, err
+	}
+	return ask[[]node.NodeInfo](ctx, c, post("/members/"+at+"/ping"))
 }
 
 // Get asks for the versions of an object.
 func (c *Client) Get(ctx context.Context, id string) ([]node.Version, error) {
-	return ask[[]node.Version](ctx, c, http.MethodGet, "/objects/"+url.PathEscape(id), nil, nil)
+	at, err := segment("object's id", id)
+	if err != nil {
+		return nil, err
+	}
+	return ask[[]node.Version](ctx, c, get("/objects/"+at))
 }
 
-// Lookup asks what is known about values.
+// Lookup asks what is known about values, at most 100,000 at once.
 func (c *Client) Lookup(ctx context.Context, values []string) ([]node.LookupAnswer, error) {
-	return ask[[]node.LookupAnswer](ctx, c, http.MethodPost, "/lookup", nil, Values{values})
+	return put[[]node.LookupAnswer](ctx, c, "/lookup", Values{values})
 }
 
-// ExplainObject asks who may have an object and what was decided about it.
+// ExplainObject asks who may have an object and what was decided about it;
+// party may name one reader.
 func (c *Client) ExplainObject(ctx context.Context, id, party string) (node.Explanation, error) {
-	return ask[node.Explanation](ctx, c, http.MethodGet, "/explain", url.Values{"object": {id}, "for": {party}}, nil)
+	q := url.Values{"object": {id}}
+	if party != "" {
+		q.Set("for", party)
+	}
+	return ask[node.Explanation](ctx, c, get("/explain").with(q))
 }
 
 // ExplainRow asks about one row of the audit log.
 func (c *Client) ExplainRow(ctx context.Context, number uint64) (node.Explanation, error) {
-	return ask[node.Explanation](ctx, c, http.MethodGet, "/explain", url.Values{"row": {strconv.FormatUint(number, 10)}}, nil)
+	return ask[node.Explanation](ctx, c, get("/explain").with(url.Values{"row": {strconv.FormatUint(number, 10)}}))
 }
 
 // Publish sends a document of STIX objects (as it is: plain or gzip) to a topic.
 // A receipt may come with an error: what it counts as published is published.
 func (c *Client) Publish(ctx context.Context, topic string, dryRun, strict bool, document io.Reader, progress func(node.Progress)) (node.Receipt, error) {
 	q := url.Values{"topic": {topic}, "dry_run": {strconv.FormatBool(dryRun)}, "strict": {strconv.FormatBool(strict)}}
+	r := post("/publish").with(q)
+	source := &watched{reader: document}
+	r.body, r.kind = source, typeDocument
 	var receipt node.Receipt
-	err := c.follow(ctx, http.MethodPost, "/publish", q, document, func(e Event) bool {
+	err := c.follow(ctx, r, func(e Event) bool {
 		if e.Progress != nil && progress != nil {
 			progress(*e.Progress)
 		}
@@ -219,6 +341,9 @@ func (c *Client) Publish(ctx context.Context, topic string, dryRun, strict bool,
 		}
 		return true
 	})
+	if broken := source.failure(); err != nil && broken != nil {
+		err = broken // the input's fault, not the node's
+	}
 	return receipt, err
 }
 
@@ -233,23 +358,36 @@ func (c *Client) Export(ctx context.Context, q node.SearchQuery, yield func(node
 }
 
 func (c *Client) versions(ctx context.Context, path string, q node.SearchQuery, yield func(node.Version) bool) error {
-	return c.follow(ctx, http.MethodPost, path, nil, jsonBody(q), func(e Event) bool { return e.Version == nil || yield(*e.Version) })
+	r, err := post(path).asking(q)
+	if err != nil {
+		return err
+	}
+	return c.follow(ctx, r, func(e Event) bool { return e.Version == nil || yield(*e.Version) })
 }
 
-// Tail follows a topic from after a cursor (-1: now).
+// Tail follows a topic ("" for all) from after a cursor; -1 is now, 0 the
+// beginning. It ends with an error unless yield ends it: a node that stops is
+// Unreachable.
 func (c *Client) Tail(ctx context.Context, topic string, after int64, yield func(node.TailEvent) bool) error {
-	q := url.Values{"topic": {topic}, "after": {strconv.FormatInt(after, 10)}}
-	return c.follow(ctx, http.MethodGet, "/tail", q, nil, func(e Event) bool { return e.Tail == nil || yield(*e.Tail) })
+	q := url.Values{"after": {strconv.FormatInt(after, 10)}}
+	if topic != "" {
+		q.Set("topic", topic)
+	}
+	return c.follow(ctx, get("/tail").with(q), func(e Event) bool { return e.Tail == nil || yield(*e.Tail) })
 }
 
-// Audit asks for rows of the audit log.
+// Audit asks for rows of the audit log. With Follow it ends as Tail does.
 func (c *Client) Audit(ctx context.Context, q node.AuditQuery, yield func(node.AuditEntry) bool) error {
-	return c.follow(ctx, http.MethodPost, "/audit", nil, jsonBody(q), func(e Event) bool { return e.Audit == nil || yield(*e.Audit) })
+	r, err := post("/audit").asking(q)
+	if err != nil {
+		return err
+	}
+	return c.follow(ctx, r, func(e Event) bool { return e.Audit == nil || yield(*e.Audit) })
 }
 
 // Reindex builds the node's derived indexes again.
 func (c *Client) Reindex(ctx context.Context, progress func(node.Progress)) error {
-	return c.follow(ctx, http.MethodPost, "/reindex", nil, nil, func(e Event) bool {
+	return c.follow(ctx, post("/reindex"), func(e Event) bool {
 		if e.Progress != nil && progress != nil {
 			progress(*e.Progress)
 		}

@@ -1,238 +1,375 @@
 package api
 
 import (
-	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"reflect"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
-	"github.com/getkin/kin-openapi/openapi3filter"
-	"github.com/getkin/kin-openapi/routers"
-	"github.com/getkin/kin-openapi/routers/legacy"
-	"github.com/go-json-experiment/json"
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"entente/node"
 	"entente/protocol"
 )
 
-func described(t *testing.T) *openapi3.T {
-	t.Helper()
-	doc, err := openapi3.NewLoader().LoadFromData(description)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := doc.Validate(t.Context()); err != nil {
-		t.Fatalf("the description is no OpenAPI document: %v", err)
-	}
-	return doc
-}
-
-// TestRoutesAreDescribed holds routes and description to be the same.
+// TestRoutesAreDescribed fails when a route is not described or a description
+// has no route, and when the two differ in parameters or body.
 func TestRoutesAreDescribed(t *testing.T) {
-	s := &Server{cfg: Config{Registry: prometheus.NewRegistry()}}
-	served, told := s.table(), map[string]bool{}
-	for path, item := range described(t).Paths.Map() {
-		for method := range item.Operations() {
-			told[method+" "+path] = true
-			if served[method+" "+path] == nil {
-				t.Errorf("%s %s is described and not served", method, path)
+	type shape struct {
+		Query []string
+		Body  bool
+	}
+	served, described := map[string]shape{}, map[string]shape{}
+	s := newServer(Config{Registry: prometheus.NewRegistry()})
+	for _, rt := range s.routes() {
+		served[rt.pattern] = shape{slices.Sorted(slices.Values(rt.query)), rt.body}
+	}
+	for path, item := range readDescription(t).Paths.Map() {
+		for method, op := range item.Operations() {
+			var query []string
+			for _, p := range op.Parameters {
+				switch p.Value.In {
+				case openapi3.ParameterInQuery:
+					query = append(query, p.Value.Name)
+				case openapi3.ParameterInPath:
+					if !strings.Contains(path, "{"+p.Value.Name+"}") {
+						t.Errorf("%s has no {%s}", path, p.Value.Name)
+					}
+				default:
+					t.Errorf("%s %s: a parameter in %s", method, path, p.Value.In)
+				}
 			}
+			slices.Sort(query)
+			described[method+" "+path] = shape{query, op.RequestBody != nil}
 		}
 	}
-	for pattern := range served {
-		if !told[pattern] {
-			t.Errorf("%s is served and not described", pattern)
-		}
+	if diff := cmp.Diff(described, served); diff != "" {
+		t.Errorf("described (-) and served (+) differ:\n%s", diff)
 	}
 }
 
-// checker is a transport that holds every question and answer that passes to
-// the description.
-type checker struct {
-	t      *testing.T
-	next   http.RoundTripper
-	router routers.Router
-	events *openapi3.Schema
-	mu     sync.Mutex
-	seen   map[string]int // by operation
+// described are the types behind the schemas.
+func described() []reflect.Type {
+	return []reflect.Type{
+		reflect.TypeFor[Failure](), reflect.TypeFor[Event](), reflect.TypeFor[Health](), reflect.TypeFor[Ticket](), reflect.TypeFor[Upload](), reflect.TypeFor[Values](),
+		reflect.TypeFor[node.Status](), reflect.TypeFor[node.MemberInfo](), reflect.TypeFor[node.Imported](), reflect.TypeFor[node.SearchQuery](),
+		reflect.TypeFor[node.AuditQuery](), reflect.TypeFor[node.LookupAnswer](), reflect.TypeFor[node.Explanation](),
+	}
 }
 
-// RoundTrip implements http.RoundTripper.
-func (c *checker) RoundTrip(r *http.Request) (*http.Response, error) {
-	route, params, err := c.router.FindRoute(r)
-	if err != nil {
-		c.t.Errorf("%s %s: %v", r.Method, r.URL, err)
-		return c.next.RoundTrip(r)
-	}
-	id := route.Operation.OperationID
-	c.mu.Lock()
-	c.seen[id]++
-	c.mu.Unlock()
-	input := &openapi3filter.RequestValidationInput{
-		Request: r, PathParams: params, Route: route,
-		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, ExcludeRequestBody: id == "publish"},
-	}
-	if r.Body != nil && id != "publish" {
-		r.Header.Set("Content-Type", "application/json")
-	}
-	if err := openapi3filter.ValidateRequest(r.Context(), input); err != nil {
-		c.t.Errorf("question of %s: %v", id, err)
-	}
-	res, err := c.next.RoundTrip(r)
-	if err != nil {
-		return nil, err
-	}
-	body, err := io.ReadAll(res.Body)
-	_ = res.Body.Close()
-	res.Body = io.NopCloser(bytes.NewReader(body))
-	if err != nil {
-		return res, err
-	}
-	kind := res.Header.Get("Content-Type")
-	answer := &openapi3filter.ResponseValidationInput{RequestValidationInput: input, Status: res.StatusCode, Header: res.Header, Options: &openapi3filter.Options{}}
-	if kind == "application/x-ndjson" || kind == "application/yaml" || strings.HasPrefix(kind, "text/plain") {
-		answer.Options.ExcludeResponseBody = true
-	}
-	if kind == "application/x-ndjson" {
-		c.checkEvents(id, body)
-	}
-	answer.SetBodyBytes(body)
-	if err := openapi3filter.ValidateResponse(r.Context(), answer); err != nil {
-		c.t.Errorf("answer of %s: %v\n%s", id, err, body)
-	}
-	return res, nil
-}
-
-func (c *checker) checkEvents(id string, body []byte) {
-	lines := bytes.Split(bytes.TrimSuffix(body, []byte("\n")), []byte("\n"))
-	for _, line := range lines {
-		var v any
-		if err := json.Unmarshal(line, &v); err != nil {
-			c.t.Errorf("event of %s: %v: %s", id, err, line)
+// TestSchemasAreTheTypes compares every schema with the Go type behind it: the
+// same properties, the same ones always there, the same kinds of value.
+func TestSchemasAreTheTypes(t *testing.T) {
+	schemas := readDescription(t).Components.Schemas
+	done := map[string]bool{"Document": true} // any bytes
+	queue := described()
+	for len(queue) > 0 {
+		typ := queue[0]
+		queue = queue[1:]
+		if done[typ.Name()] {
 			continue
 		}
-		if err := c.events.VisitJSON(v, openapi3.VisitAsResponse()); err != nil {
-			c.t.Errorf("event of %s: %v\n%s", id, err, line)
+		done[typ.Name()] = true
+		ref := schemas[typ.Name()]
+		if ref == nil {
+			t.Errorf("%s is not described", typ)
+			continue
+		}
+		schema := ref.Value
+		if has := schema.AdditionalProperties.Has; has == nil || *has {
+			t.Errorf("the schema %s is open", typ.Name())
+		}
+		properties, required := map[string]bool{}, []string{}
+		for i := range typ.NumField() {
+			f := typ.Field(i)
+			name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+			properties[name] = true
+			if options == "" {
+				required = append(required, name)
+			}
+			property := schema.Properties[name]
+			if property == nil {
+				t.Errorf("%s.%s is not described", typ.Name(), name)
+				continue
+			}
+			inner, fault := agrees(property, f.Type)
+			if fault != "" {
+				t.Errorf("%s.%s: %s", typ.Name(), name, fault)
+			}
+			if inner != nil {
+				queue = append(queue, inner)
+			}
+		}
+		for name := range schema.Properties {
+			if !properties[name] {
+				t.Errorf("%s has no %s, which is described", typ, name)
+			}
+		}
+		said := slices.Sorted(slices.Values(schema.Required))
+		slices.Sort(required)
+		if !slices.Equal(said, required) {
+			t.Errorf("%s: always there are %v, described as %v", typ.Name(), required, said)
 		}
 	}
-	if last := lines[len(lines)-1]; !bytes.Contains(last, []byte(`"done":true`)) && !bytes.Contains(last, []byte(`"error":`)) {
-		c.t.Errorf("the last event of %s is %s", id, last)
+	for name := range schemas {
+		if !done[name] {
+			t.Errorf("no type is behind the schema %s", name)
+		}
 	}
 }
 
-// checked returns a client whose traffic is held to the description.
-func checked(t *testing.T, socket string) (*Client, *checker) {
-	t.Helper()
-	doc := described(t)
-	router, err := legacy.NewRouter(doc)
-	if err != nil {
-		t.Fatal(err)
+// agrees compares a property with a field's type, and returns the struct that
+// is in it, if one is.
+func agrees(property *openapi3.SchemaRef, typ reflect.Type) (inner reflect.Type, fault string) {
+	if typ.Kind() == reflect.Pointer {
+		typ = typ.Elem()
 	}
-	client := NewClient(socket)
-	c := &checker{t: t, next: client.http.Transport, router: router, events: doc.Components.Schemas["Event"].Value, seen: map[string]int{}}
-	client.http.Transport = c
-	t.Cleanup(c.next.(*http.Transport).CloseIdleConnections)
-	return client, c
+	want := func(kind, format string) string {
+		if !property.Value.Type.Is(kind) || property.Value.Format != format {
+			return fmt.Sprintf("a %s is described as %v %s", typ, property.Value.Type, property.Value.Format)
+		}
+		return ""
+	}
+	switch typ {
+	case reflect.TypeFor[time.Time]():
+		return nil, want("string", "date-time")
+	case reflect.TypeFor[node.RawObject]():
+		return nil, want("object", "")
+	}
+	switch typ.Kind() {
+	case reflect.Struct:
+		if property.Ref != "#/components/schemas/"+typ.Name() {
+			return typ, fmt.Sprintf("a %s is described as %q", typ, property.Ref)
+		}
+		return typ, ""
+	case reflect.Slice:
+		if fault := want("array", ""); fault != "" {
+			return nil, fault
+		}
+		return agrees(property.Value.Items, typ.Elem())
+	case reflect.String:
+		return nil, want("string", "")
+	case reflect.Bool:
+		return nil, want("boolean", "")
+	case reflect.Float64:
+		return nil, want("number", "double")
+	case reflect.Int64, reflect.Uint64, reflect.Uint32:
+		return nil, want("integer", "int64")
+	case reflect.Int:
+		if property.Value.Format == "int64" {
+			return nil, want("integer", "int64")
+		}
+		return nil, want("integer", "")
+	}
+	return nil, fmt.Sprintf("the test does not know %s", typ)
 }
 
-// everything asks all that the client can ask; it returns the errors by name.
-func everything(t *testing.T, c *Client) map[string]error {
-	t.Helper()
-	ctx := t.Context()
-	out := map[string]error{}
-	note := func(name string, err error) { out[name] = err }
-	_, err := c.Status(ctx)
-	note("status", err)
-	_, err = c.Members(ctx)
-	note("members", err)
-	_, err = c.Agreements(ctx)
-	note("agreements", err)
-	_, err = c.Agreement(ctx, "har/bour ü")
-	note("agreement", err)
-	_, err = c.Invite(ctx, "harbour", 3600e9)
-	note("invite", err)
-	_, err = c.Import(ctx, []byte("payload"), []byte("signatures"))
-	note("import", err)
-	_, err = c.Join(ctx, "ticket")
-	note("join", err)
-	_, err = c.Ping(ctx, "vendor")
-	note("ping", err)
-	_, err = c.Get(ctx, "indicator--6f0f3c8a-3d0e-4f86-9d54-0c5f3b1e7a01")
-	note("get", err)
-	_, err = c.Lookup(ctx, []string{"192.0.2.1"})
-	note("lookup", err)
-	_, err = c.ExplainObject(ctx, "indicator--6f0f3c8a-3d0e-4f86-9d54-0c5f3b1e7a01", "vendor")
-	note("explain object", err)
-	_, err = c.ExplainRow(ctx, 7)
-	note("explain row", err)
-	_, err = c.Publish(ctx, "harbour/indicators", true, true, strings.NewReader("[]"), func(node.Progress) {})
-	note("publish", err)
-	query := node.SearchQuery{Text: "x", Types: []string{"indicator"}, Limit: 3}
-	note("search", c.Search(ctx, query, func(node.Version) bool { return true }))
-	note("export", c.Export(ctx, query, func(node.Version) bool { return true }))
-	note("audit", c.Audit(ctx, node.AuditQuery{Kinds: []string{"message"}, Limit: 5}, func(node.AuditEntry) bool { return true }))
-	note("tail", c.Tail(ctx, "harbour/indicators", 0, func(node.TailEvent) bool { return true }))
-	note("reindex", c.Reindex(ctx, func(node.Progress) {}))
+// TestKindsAreDescribed holds the table of kinds and statuses to the real one.
+func TestKindsAreDescribed(t *testing.T) {
+	kind := readDescription(t).Components.Schemas["Failure"].Value.Properties["kind"].Value
+	served := map[string]int{}
+	var names []any
+	for _, k := range kinds() {
+		names = append(names, k.String())
+		served[k.String()] = k.Status()
+	}
+	served[protocol.Findings.String()] = http.StatusInternalServerError // no answer that failed is a 200
+	if diff := cmp.Diff(kind.Enum, names); diff != "" {
+		t.Errorf("described (-) and real (+) kinds differ:\n%s", diff)
+	}
+	table := map[string]int{}
+	for name, status := range kind.Extensions["x-status"].(map[string]any) {
+		table[name] = int(status.(float64))
+	}
+	if diff := cmp.Diff(table, served); diff != "" {
+		t.Errorf("described (-) and real (+) statuses differ:\n%s", diff)
+	}
+}
+
+func kinds() []protocol.Kind {
+	var out []protocol.Kind
+	for k := protocol.Other; k <= protocol.Findings; k++ {
+		out = append(out, k)
+	}
 	return out
 }
 
-// TestAnswersAreAsDescribed asks everything, and again with every kind of error.
-func TestAnswersAreAsDescribed(t *testing.T) {
-	f := &fake{many: 3}
-	_, socket := serve(t, f, "")
-	client, c := checked(t, socket)
-	for name, err := range everything(t, client) {
+const sampleID = "indicator--6f0f3c8a-3d0e-4f86-9d54-0c5f3b1e7a01"
+
+const sampleBundle = `{"type":"bundle","id":"bundle--5d1f6c1e-2b1f-4a57-9b39-1f7d2f5f8f10","objects":[]}`
+
+// operations are all questions that a client can ask, by the operation that
+// answers them.
+func operations(c *Client) map[string]func(context.Context) error {
+	return map[string]func(context.Context) error{
+		"GET /v1/status":                 func(ctx context.Context) error { _, err := c.Status(ctx); return err },
+		"GET /v1/members":                func(ctx context.Context) error { _, err := c.Members(ctx); return err },
+		"POST /v1/members/{member}/ping": func(ctx context.Context) error { _, err := c.Ping(ctx, "a/b ü?"); return err },
+		"GET /v1/agreements":             func(ctx context.Context) error { _, err := c.Agreements(ctx); return err },
+		"GET /v1/agreements/{name}":      func(ctx context.Context) error { _, err := c.Agreement(ctx, "harbour"); return err },
+		"POST /v1/agreements/{name}/invite": func(ctx context.Context) error {
+			_, err := c.Invite(ctx, "harbour", 36*time.Hour+time.Millisecond)
+			return err
+		},
+		"POST /v1/documents": func(ctx context.Context) error {
+			_, err := c.Import(ctx, []byte("text: \"ü\"\n"), []byte("line\n"))
+			return err
+		},
+		"POST /v1/join": func(ctx context.Context) error { _, err := c.Join(ctx, "entente-invite:x"); return err },
+		"POST /v1/publish": func(ctx context.Context) error {
+			_, err := c.Publish(ctx, "harbour/indicators", true, false, strings.NewReader(sampleBundle), nil)
+			return err
+		},
+		"GET /v1/objects/{id}": func(ctx context.Context) error { _, err := c.Get(ctx, sampleID); return err },
+		"POST /v1/search": func(ctx context.Context) error {
+			return c.Search(ctx, node.SearchQuery{}, func(node.Version) bool { return true })
+		},
+		"POST /v1/export": func(ctx context.Context) error {
+			q := node.SearchQuery{Text: "w", Agreement: "a", Topic: "t", Types: []string{"indicator"}, From: "m", Since: time.Unix(1, 0), Until: time.Now(), After: 1, Limit: 2, All: true}
+			return c.Export(ctx, q, func(node.Version) bool { return true })
+		},
+		"POST /v1/lookup": func(ctx context.Context) error { _, err := c.Lookup(ctx, []string{"198.51.100.7"}); return err },
+		"GET /v1/tail": func(ctx context.Context) error {
+			return c.Tail(ctx, "", -1, func(node.TailEvent) bool { return true })
+		},
+		"POST /v1/audit": func(ctx context.Context) error {
+			q := node.AuditQuery{After: 1, Since: time.Unix(1, 0), Until: time.Now(), Kinds: []string{"decision"}, Outcomes: []string{"allow"},
+				Agreement: "a", Topic: "t", Peer: "p", Party: "m", Object: sampleID, Limit: 3, Follow: true}
+			return c.Audit(ctx, q, func(node.AuditEntry) bool { return true })
+		},
+		"GET /v1/explain":  func(ctx context.Context) error { _, err := c.ExplainObject(ctx, sampleID, "bank"); return err },
+		"POST /v1/reindex": func(ctx context.Context) error { return c.Reindex(ctx, nil) },
+	}
+}
+
+// TestEveryOperation asks everything, of a node that has everything to say and
+// of one that has as little as can be. The harness holds what passes to the
+// description.
+func TestEveryOperation(t *testing.T) {
+	for _, s := range []sampler{everything, nothingMuch} {
+		r := start(t, &fake{sample: s, events: 3}, func(c *Config) {
+			c.Registry.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "entente_sample_total", Help: "A sample."}))
+		})
+		for name, question := range operations(r.client) {
+			if err := question(t.Context()); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if _, err := r.client.ExplainRow(t.Context(), 412); err != nil {
+			t.Error(err)
+		}
+		for _, path := range []string{"/v1/healthz", "/v1/openapi.yaml", "/v1/findings", "/v1/metrics?name[]=x"} {
+			if status, body := r.ask(http.MethodGet, path, ""); status != http.StatusOK {
+				t.Errorf("%s: %d %s", path, status, body)
+			}
+		}
+		_ = r.halt() // the server notes what it answered after it has answered
+		for path, item := range r.doc.Paths.Map() {
+			for method := range item.Operations() {
+				if r.seen[method+" "+path+" 200"] == 0 {
+					t.Errorf("%s %s was not asked", method, path)
+				}
+			}
+		}
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// TestAnswersArrive holds what a client returns to what the node answered.
+func TestAnswersArrive(t *testing.T) {
+	r := start(t, &fake{events: 2})
+	equal := func(got, want any, err error) {
+		t.Helper()
 		if err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Error(err)
+		}
+		if diff := cmp.Diff(want, got, cmp.Transformer("compact", func(o node.RawObject) string {
+			return strings.NewReplacer("\n", "", " ", "").Replace(string(o))
+		})); diff != "" {
+			t.Error(diff)
 		}
 	}
-	for path, item := range described(t).Paths.Map() {
-		for method, op := range item.Operations() {
-			if strings.Contains("health describe metrics findings", op.OperationID) {
-				continue // asked by TestPlainPaths
-			}
-			if c.seen[op.OperationID] == 0 {
-				t.Errorf("%s %s was not asked", method, path)
-			}
-		}
-	}
+	ctx := t.Context()
+	status, err := r.client.Status(ctx)
+	equal(status, sampleOf[node.Status](t, everything), err)
+	versions, err := r.client.Get(ctx, sampleID)
+	equal(versions, sampleOf[[]node.Version](t, everything), err)
+	answers, err := r.client.Lookup(ctx, []string{"x"})
+	equal(answers, sampleOf[[]node.LookupAnswer](t, everything), err)
+	why, err := r.client.ExplainObject(ctx, sampleID, "")
+	equal(why, sampleOf[node.Explanation](t, everything), err)
+	var events []node.TailEvent
+	err = r.client.Tail(ctx, "t", 7, func(e node.TailEvent) bool { events = append(events, e); return true })
+	equal(events, sampleOf[[]node.TailEvent](t, everything), err)
+	var rows []node.AuditEntry
+	err = r.client.Audit(ctx, node.AuditQuery{}, func(e node.AuditEntry) bool { rows = append(rows, e); return true })
+	equal(rows, sampleOf[[]node.AuditEntry](t, everything), err)
+	var progress []node.Progress
+	receipt, err := r.client.Publish(ctx, "t", false, true, strings.NewReader(sampleBundle), func(p node.Progress) { progress = append(progress, p) })
+	equal(receipt, sampleOf[node.Receipt](t, everything), err)
+	equal(progress, []node.Progress{{Done: 1, Unit: "objects"}}, nil)
+}
+
+// TestEveryKindOfError sends every kind through every operation: status and
+// body are as described, and the client returns what the node returned.
+func TestEveryKindOfError(t *testing.T) {
 	for _, kind := range kinds() {
-		f.set(protocol.E(kind, "do it", errors.New("the cause"), "the hint"))
-		for name, err := range everything(t, client) {
-			want := kind
-			if kind == protocol.Findings && !strings.Contains("tail search export audit publish reindex", name) {
-				want = protocol.Findings
+		for _, events := range []int{0, 2} { // before and after the answer has begun
+			was := protocol.E(kind, "do", errors.New("it went wrong <here> \"so\""), "run: entente doctor")
+			r := start(t, &fake{err: was, events: events})
+			for name, question := range operations(r.client) {
+				err := question(t.Context())
+				if err == nil {
+					t.Errorf("%s: %s was lost", name, kind)
+					continue
+				}
+				if protocol.KindOf(err) != kind || protocol.HintOf(err) != protocol.HintOf(was) || err.Error() != was.Error() {
+					t.Errorf("%s: %s (%q, %q) came as %s (%q, %q)", name, kind, was, protocol.HintOf(was), protocol.KindOf(err), err, protocol.HintOf(err))
+				}
 			}
-			if protocol.KindOf(err) != want || err.Error() != "do it: the cause" || protocol.HintOf(err) != "the hint" {
-				t.Errorf("%s: a %s came as %s %q, hint %q", name, kind, protocol.KindOf(err), err, protocol.HintOf(err))
+			_ = r.halt() // the server notes what it answered after it has answered
+			for name := range operations(r.client) {
+				status := kind.Status()
+				if kind == protocol.Findings {
+					status = http.StatusInternalServerError
+				}
+				_, op := r.operation(name)
+				if long := op.Responses.Status(200).Value.Content["application/x-ndjson"] != nil; long && events > 0 {
+					status = http.StatusOK
+				}
+				if r.seen[fmt.Sprintf("%s %d", name, status)] == 0 {
+					t.Errorf("%s: %s has not the status %d: %v", name, kind, status, slices.Sorted(maps.Keys(r.seen)))
+				}
 			}
 		}
 	}
 }
 
-// TestPlainPaths asks what the client has no method for.
-func TestPlainPaths(t *testing.T) {
-	_, socket := serve(t, &fake{}, "")
-	client, c := checked(t, socket)
-	for _, path := range []string{"/healthz", "/openapi.yaml", "/findings"} {
-		body, err := client.call(t.Context(), http.MethodGet, path, nil, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text, err := io.ReadAll(body)
-		if err != nil || len(text) == 0 {
-			t.Errorf("%s: %q, %v", path, text, err)
-		}
-		if path == "/openapi.yaml" && !bytes.Equal(text, description) {
-			t.Error("another description is served")
-		}
+// TestErrorWithoutKind covers errors that are not ours.
+func TestErrorWithoutKind(t *testing.T) {
+	r := start(t, &fake{err: fmt.Errorf("reading: %w", io.ErrClosedPipe)})
+	_, err := r.client.Status(t.Context())
+	if protocol.KindOf(err) != protocol.Other || err.Error() != "reading: io: read/write on closed pipe" || protocol.HintOf(err) != "" {
+		t.Errorf("%v (%s, %q)", err, protocol.KindOf(err), protocol.HintOf(err))
 	}
-	if len(c.seen) != 3 {
-		t.Errorf("seen %v", c.seen)
+}
+
+// TestDescriptionIsServed fetches the description from the server.
+func TestDescriptionIsServed(t *testing.T) {
+	r := start(t, &fake{})
+	status, body := r.ask(http.MethodGet, "/v1/openapi.yaml", "")
+	if status != http.StatusOK || body != string(description) {
+		t.Errorf("%d, %d bytes; the file has %d", status, len(body), len(description))
 	}
 }
