@@ -326,7 +326,7 @@ func TestStop(t *testing.T) {
 			if !done && (protocol.KindOf(o.err) != protocol.Unreachable || protocol.HintOf(o.err) == "") {
 				t.Errorf("%s: %s, %v", name, protocol.KindOf(o.err), o.err)
 			}
-			if !done && name != "search" && o.err.Error() != errStopping.Error() {
+			if !done && name != "search" && fmt.Sprint(o.err) != errStopping.Error() {
 				t.Errorf("%s: %v", name, o.err)
 			}
 		}
