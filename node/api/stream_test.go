@@ -369,7 +369,9 @@ func TestFault(t *testing.T) {
 func TestUnwritableAnswer(t *testing.T) {
 	bad := node.Version{Object: node.RawObject(`{"a":1,"a":2}`)}
 	service := &fake{
-		get: func(context.Context, string) ([]node.Version, error) { return []node.Version{{Object: node.RawObject("{}")}, bad}, nil },
+		get: func(context.Context, string) ([]node.Version, error) {
+			return []node.Version{{Object: node.RawObject("{}")}, bad}, nil
+		},
 		search: func(_ context.Context, q node.SearchQuery, yield func(node.Version) bool) error {
 			for range q.Limit {
 				if !yield(node.Version{Object: node.RawObject("{}")}) {
