@@ -51,7 +51,7 @@ func (c *cli) membersCommand() *cobra.Command {
 key: compare it with them by another way.`,
 			RunE: func(cmd *cobra.Command, args []string) error { return c.importFiles(cmd, args) },
 		},
-		c.membersExport(),
+		c.membersExport(), c.membersRenew(),
 	)
 	return cmd
 }

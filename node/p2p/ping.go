@@ -34,7 +34,7 @@ func (h *Host) Ping(ctx context.Context, transport protocol.PublicKey) (time.Dur
 	}
 	if h.net.Network().Connectedness(id) != network.Connected {
 		if err := h.connect(ctx, id); err != nil {
-			return 0, protocol.E(protocol.Unreachable, op, err, "entente netcheck shows which of the peer's addresses answer")
+			return 0, protocol.E(protocol.Unreachable, op, err, "see whether the addresses in its record answer: entente members show MEMBER")
 		}
 	}
 	for _, m := range shared[:min(len(shared), 4)] {

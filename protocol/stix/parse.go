@@ -171,7 +171,7 @@ func (p *parser) identify() *fault {
 	return nil
 }
 
-const mispHint = "convert the event to STIX 2.1 first; entente import reads MISP events"
+const mispHint = "convert the event to STIX 2.1 first, for instance with misp-stix"
 
 // nearMiss is the error for a missing property: a variant of it in other case
 // is the likelier mistake.
