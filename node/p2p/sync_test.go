@@ -91,8 +91,11 @@ func TestLostGossipIsSynced(t *testing.T) {
 			a.publish(t, p, "indicators", fmt.Sprint(i))
 		}
 		pass(2 * time.Second)
-		if events, messages := b.seen(protocol.PeerDropped); events == 0 || messages < n-deliveryQueue-2 {
-			t.Errorf("b tells of %d dropped messages in %d events, not of %d", messages, events, n-deliveryQueue-2)
+		// Most are lost at b, some perhaps in a's queue to b; nothing is lost without
+		// a word of it.
+		_, atA := a.seen(protocol.PeerDropped)
+		if _, atB := b.seen(protocol.PeerDropped); atB == 0 || atA+atB < n-deliveryQueue-2 {
+			t.Errorf("a and b tell of %d and %d dropped messages, together not of %d", atA, atB, n-deliveryQueue-2)
 		}
 		close(b.busy)
 		eventually(t, 10*time.Second, "all at b", func() bool { return b.held(p.id) == n })
