@@ -48,6 +48,7 @@ const (
 	dialTimeout  = 15 * time.Second
 	tendInterval = time.Second
 	stallTime    = 5 * time.Second // without gossip to a peer that did not keep up
+	graftDelay   = time.Second     // from a new link in the mesh to the sync that it causes
 )
 
 // leastRate is what a sync peer must reach after graceOfRate, in bytes a second.

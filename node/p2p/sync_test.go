@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
+
 	"entente/protocol"
 )
 
@@ -99,6 +101,23 @@ func TestLostGossipIsSynced(t *testing.T) {
 		}
 		close(b.busy)
 		eventually(t, 10*time.Second, "all at b", func() bool { return b.held(p.id) == n })
+	})
+}
+
+// What is published after the first sync and before the mesh goes to nobody, and
+// leaves no gap: a new link in the mesh causes a sync of its own.
+func TestNewLinkIsSynced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p := newPact("alliance", "indicators")
+		a, b := w.add("a", false), w.add("b", false)
+		agree(t, p, a, b)
+		eventually(t, 10*time.Second, "a connection", func() bool {
+			return a.host.net.Network().Connectedness(b.addrs(t).ID) == network.Connected
+		})
+		pass(200 * time.Millisecond)
+		a.fake.publish(p.id, "indicators", []byte("to nobody"))
+		eventually(t, 5*time.Second, "it at b", func() bool { return b.held(p.id) == 1 })
 	})
 }
 

@@ -93,8 +93,12 @@ func (t *tracer) Join(string) {}
 // Leave implements pubsub.RawTracer.
 func (t *tracer) Leave(string) {}
 
-// Graft implements pubsub.RawTracer.
-func (t *tracer) Graft(peer.ID, string) {}
+// Graft implements pubsub.RawTracer. What the peer published before the mesh was
+// whole went elsewhere and leaves no gap to be seen if it was the last of its
+// log, so the peer is asked now and not only when the clock says so.
+func (t *tracer) Graft(id peer.ID, _ string) {
+	t.g.owner.sync.trigger(t.g.agreement, id, graftDelay, false)
+}
 
 // Prune implements pubsub.RawTracer.
 func (t *tracer) Prune(peer.ID, string) {}
