@@ -73,9 +73,9 @@ func exitCode(err error) int {
 	return 0
 }
 
-// scriptEventually repeats a command until it ends well, for 30 seconds at most.
+// scriptEventually repeats a command until it ends well, for a minute at most.
 func scriptEventually(ts *testscript.TestScript, _ bool, args []string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -92,7 +92,7 @@ func scriptEventually(ts *testscript.TestScript, _ bool, args []string) {
 		case <-tick.C:
 		case <-ctx.Done():
 			_ = ts.Exec(args[0], args[1:]...) // shows what it says
-			ts.Fatalf("%s did not end well within 30 s", strings.Join(args, " "))
+			ts.Fatalf("%s did not end well within a minute", strings.Join(args, " "))
 		}
 	}
 	ts.Check(ts.Exec(args[0], args[1:]...))

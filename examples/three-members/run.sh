@@ -19,11 +19,11 @@ as() { # as MEMBER VERB…: the verb at that member's node
 	shift
 	"$entente" --home "$dir/$member" "$@"
 }
-until_ok() { # repeat a question until it is answered with yes, for 20 s at most
+until_ok() { # repeat a question until it is answered with yes, for a minute or so
 	local tries=0
 	until "$@" >/dev/null 2>&1; do
 		tries=$((tries + 1))
-		[ $tries -lt 200 ] || { echo "gave up waiting for: $*" >&2; return 1; }
+		[ $tries -lt 600 ] || { echo "gave up waiting for: $*" >&2; return 1; }
 		sleep 0.1
 	done
 }
