@@ -336,8 +336,15 @@ func object(kind, name string, with map[string]string) string {
 	if m, ok := with["modified"]; ok {
 		o["modified"] = m
 	}
+	var markings []string
 	if level := with["tlp"]; level != "" {
-		o["object_marking_refs"] = []string{tlpID(level)}
+		markings = append(markings, tlpID(level))
+	}
+	if name := with["marking"]; name != "" {
+		markings = append(markings, idOf("marking-definition", name))
+	}
+	if len(markings) > 0 {
+		o["object_marking_refs"] = markings
 	}
 	if by := with["by"]; by != "" {
 		o["created_by_ref"] = idOf("identity", by)
@@ -357,6 +364,9 @@ func object(kind, name string, with map[string]string) string {
 		o["is_family"], o["name"] = true, name
 	case "identity":
 		o["name"], o["identity_class"] = name, "organization"
+	case "marking-definition":
+		delete(o, "modified")
+		o["name"], o["definition_type"], o["definition"] = name, "statement", map[string]string{"statement": "Copyright " + name}
 	case "note":
 		o["content"], o["object_refs"] = "about it", []string{target(with["about"])}
 	case "relationship":

@@ -148,6 +148,16 @@ func play(t *testing.T, history []step, secrets bool) (got string) {
 		all := l.found("watch", interferenceTerms, map[string]string{"bank": "company", "cert": "cert", "vendor": "vendor"})
 		bank, vendor := all[0], all[2]
 		<-time.After(5 * time.Second)
+		// A first message on each topic begins the logs, so that what is forced
+		// later goes on in the very logs that the node writes: two logs of one
+		// topic would arrive in an order of their own.
+		for _, topic := range []string{"watch/shared", "watch/closed"} {
+			if _, err := bank.node.Publish(context.Background(), node.PublishRequest{
+				Topic: topic, Items: items(object("indicator", "first "+topic, map[string]string{"tlp": "clear", "pattern": "[domain-name:value = 'first.example']"})),
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
 		var ids, values []string
 		for i, s := range history {
 			values = append(values, fmt.Sprintf("n%d.example", i))

@@ -190,6 +190,7 @@ func (n *Node) storeStage(ctx context.Context) error {
 func (n *Node) storeArrivals(ctx context.Context, arrivals []*arrival) error {
 	w, now := n.world.Load(), n.now()
 	heads := map[protocol.LogID]uint64{}
+	fresh := map[string]*stix.Object{}
 	var refused error
 	var ready []*arrival
 	var ins []store.Arrival
@@ -215,7 +216,7 @@ func (n *Node) storeArrivals(ctx context.Context, arrivals []*arrival) error {
 		}
 		heads[log] = max(head, seq)
 		ready = append(ready, a)
-		ins = append(ins, n.decideArrival(w, a, now))
+		ins = append(ins, n.decideArrival(w, a, fresh, now))
 		if next := n.held.next(log, heads[log]+1); next != nil {
 			take(next)
 		}
@@ -276,8 +277,10 @@ func (v *logVersions) follow(n *Node, log protocol.LogID, version uint64) error 
 // forget makes the store say again what it holds.
 func (v *logVersions) forget() { v.last = map[protocol.LogID]uint64{} }
 
-// decideArrival asks policy about each object of a message.
-func (n *Node) decideArrival(w *world, a *arrival, now time.Time) store.Arrival {
+// decideArrival asks policy about each object of a message. fresh holds the
+// marking definitions of the messages before it that are not in the store yet;
+// those of this message are added.
+func (n *Node) decideArrival(w *world, a *arrival, fresh map[string]*stix.Object, now time.Time) store.Arrival {
 	h := a.message.Header()
 	g := w.agreements[h.Agreement]
 	log := h.Log()
@@ -301,13 +304,19 @@ func (n *Node) decideArrival(w *world, a *arrival, now time.Time) store.Arrival 
 		if o := own[id]; o != nil {
 			return o
 		}
+		if o := fresh[id]; o != nil {
+			return o
+		}
 		return n.marks.get(n, id)
 	}
 	groups := map[policy.Decision]int{}
 	for i, o := range a.objects {
-		d := n.decideLeaf(w, g, h, o, a.faults[i], definition, now)
+		d, kept := n.decideLeaf(w, g, h, o, a.faults[i], definition, now)
 		if o != nil {
-			in.Leaves = append(in.Leaves, store.Leaf{Position: i, ID: o.ID, Modified: o.Modified, Object: o, Allowed: d.Outcome == policy.Allow})
+			in.Leaves = append(in.Leaves, store.Leaf{Position: i, ID: o.ID, Modified: o.Modified, Object: o, Allowed: kept})
+			if kept && own[o.ID] == o && fresh[o.ID] == nil {
+				fresh[o.ID] = o
+			}
 		} else {
 			in.Leaves = append(in.Leaves, store.Leaf{Position: i})
 		}
@@ -332,29 +341,40 @@ func (n *Node) decideArrival(w *world, a *arrival, now time.Time) store.Arrival 
 	return in
 }
 
-func (n *Node) decideLeaf(w *world, g *governing, h protocol.Header, o *stix.Object, fault error, definition func(string) *stix.Object, now time.Time) policy.Decision {
+// textAwaits is said of an object whose marking is not known yet.
+const textAwaits = "it bears a marking whose definition is not here; it is kept, and shown to nobody until the definition comes"
+
+// decideLeaf decides about one object of a message, and whether it goes into the
+// indexes. One whose marking's definition has not come does, since definitions
+// come on any log at any time; reading holds it back until then (reading.may).
+func (n *Node) decideLeaf(w *world, g *governing, h protocol.Header, o *stix.Object, fault error, definition func(string) *stix.Object, now time.Time) (d policy.Decision, kept bool) {
 	switch {
 	case fault != nil:
-		return policy.Decision{Outcome: policy.Refuse, Layer: policy.Form, Text: formRule(fault.Error())}
+		return policy.Decision{Outcome: policy.Refuse, Layer: policy.Form, Text: formRule(fault.Error())}, false
 	case o == nil:
-		return policy.Decision{Outcome: policy.Withhold, Layer: policy.Form, Text: "the object was erased or left out before it came here"}
+		return policy.Decision{Outcome: policy.Withhold, Layer: policy.Form, Text: "the object was erased or left out before it came here"}, false
 	case g == nil:
-		return policy.Decision{Outcome: policy.Refuse, Layer: policy.Governing, Text: "the agreement is not in force here"}
-	}
-	if stix.IsForgedMarking(o) {
-		return policy.Decision{Outcome: policy.Refuse, Layer: policy.Form, Text: textForged}
+		return policy.Decision{Outcome: policy.Refuse, Layer: policy.Governing, Text: "the agreement is not in force here"}, false
+	case stix.IsForgedMarking(o):
+		return policy.Decision{Outcome: policy.Refuse, Layer: policy.Form, Text: textForged}, false
 	}
 	o.Level = stix.LevelOf(o, definition)
 	subject := policy.SubjectOf(o)
 	subject.Header, subject.Version = h.Marking, h.AgreementVersion
-	d := w.engine.Inbound(h.Agreement, h.Lane.Topic, h.Author.Member, subject, now)
+	if o.Level.Awaits != "" {
+		subject.Problem = ""
+	}
+	d = w.engine.Inbound(h.Agreement, h.Lane.Topic, h.Author.Member, subject, now)
 	if d.Outcome != policy.Allow {
-		return d
+		return d, false
 	}
 	if no, ok := w.ownership(g, h.Author.Member, o); !ok {
-		return no
+		return no, false
 	}
-	return d
+	if o.Level.Awaits != "" {
+		d = policy.Decision{Outcome: policy.Withhold, Layer: policy.Floor, Agreement: d.Agreement, Version: d.Version, Text: textAwaits}
+	}
+	return d, true
 }
 
 // stored follows up on what the store made of a message.

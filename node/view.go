@@ -44,6 +44,7 @@ type seen struct {
 	version  store.Version
 	object   *stix.Object
 	decision policy.Decision
+	awaits   bool // the definition of a marking; until it comes, this is not complete
 }
 
 // may decides about one stored version by itself.
@@ -54,8 +55,12 @@ func (r *reading) may(v store.Version) (seen, bool) {
 	}
 	o := v.Object
 	o.Level = stix.LevelOf(o, func(id string) *stix.Object { return r.node.marks.get(r.node, id) })
-	d := r.world.engine.Read(r.reader, v.Log.Agreement, v.Log.Lane.Topic, v.Log.Author.Member, policy.SubjectOf(o), r.now)
-	return seen{v, o, d}, d.Outcome == policy.Allow
+	subject, awaits := policy.SubjectOf(o), o.Level.Awaits != ""
+	if awaits {
+		subject.Problem = ""
+	}
+	d := r.world.engine.Read(r.reader, v.Log.Agreement, v.Log.Lane.Topic, v.Log.Author.Member, subject, r.now)
+	return seen{v, o, d, awaits}, d.Outcome == policy.Allow
 }
 
 // versions returns all versions of an object that the reader may have, closure
@@ -98,7 +103,7 @@ func (r *reading) visible(id string) (bool, error) {
 			continue
 		}
 		refs := r.world.references(versions[0].object)
-		items = append(items, policy.ClosureItem{ID: next, Refs: refs, Allowed: true})
+		items = append(items, policy.ClosureItem{ID: next, Refs: refs, Allowed: !versions[0].awaits})
 		for _, ref := range refs {
 			if _, known := r.memo[ref]; !known && !listed[ref] {
 				listed[ref] = true
@@ -115,6 +120,9 @@ func (r *reading) visible(id string) (bool, error) {
 
 // complete reports whether everything that one version refers to is visible.
 func (r *reading) complete(s seen) (bool, error) {
+	if s.awaits {
+		return false, nil
+	}
 	for _, ref := range r.world.references(s.object) {
 		ok, err := r.visible(ref)
 		if err != nil || !ok {

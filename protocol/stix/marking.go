@@ -231,24 +231,32 @@ func IsForgedMarking(o *Object) bool { return o.details.definition == definesFor
 // one that is not known, is of another scheme, or is forged sets Problem, so
 // that the object counts as RED. A definition that contradicts its TLP id,
 // where definition returns one, sets Problem too: what its author meant is not
-// known.
+// known. Where the only problem is a definition that is not held, Awaits names
+// it: definitions travel like all objects, and in no fixed order.
 //
 // definition returns the marking definition of the given id, or nil where none
 // is held. A nil function knows none.
 func LevelOf(o *Object, definition func(id string) *Object) Level {
 	level := o.Level
-	if level.Problem != "" {
+	if level.Problem != "" && level.Awaits == "" {
 		return level
 	}
+	level.Problem, level.Awaits = "", ""
 	for _, id := range level.Refs {
 		var d *Object
 		if definition != nil {
 			d = definition(id)
 		}
-		if problem := markingProblem(id, d); problem != "" {
-			level.Problem = problem
+		switch problem := markingProblem(id, d); {
+		case problem != "" && d == nil && level.Awaits == "":
+			level.Awaits = id
+		case problem != "" && d != nil:
+			level.Problem, level.Awaits = problem, ""
 			return level
 		}
+	}
+	if level.Awaits != "" {
+		level.Problem = markingProblem(level.Awaits, nil)
 	}
 	return level
 }

@@ -143,6 +143,15 @@ func TestLevels(t *testing.T) {
 		if level.Marking != c.want || (level.Problem == "") != (c.problem == "") || !strings.Contains(level.Problem, c.problem) {
 			t.Errorf("%s: %+v, want %v, %q", c.name, level, c.want, c.problem)
 		}
+		if awaits := strings.Contains(c.problem, "not known here"); awaits != (level.Awaits == unknown) {
+			t.Errorf("%s: awaits %q", c.name, level.Awaits)
+		}
+		// What was unknown may be known when it is asked again, and the reverse.
+		o.Level = level
+		statement := func(id string) *Object { s := *held[statement]; s.ID = id; return &s }
+		if again := LevelOf(o, statement); level.Awaits != "" && again.Problem != "" {
+			t.Errorf("%s: still %+v", c.name, again)
+		}
 	}
 	liar := func(string) *Object { return held[statement] }
 	if level := LevelOf(parseText(t, sdo("tool", `"name":"x","object_marking_refs":["`+unknown+`"]`)), liar); level.Problem == "" {

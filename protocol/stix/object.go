@@ -81,6 +81,7 @@ const (
 type Level struct {
 	Marking protocol.Marking // NoMarking: unmarked (statements only, or nothing)
 	Problem string           // why it counts as RED: unknown, forged or mismatched marking; else ""
+	Awaits  string           // the definition that is not held, where nothing else is wrong: it may come yet
 	Refs    []string         // marking definitions referred to, in order
 }
 
