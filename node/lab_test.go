@@ -259,7 +259,7 @@ func agreementText(name, visibility, body string, parties ...*resident) []byte {
 	if visibility == "private" {
 		fmt.Fprintf(&b, "secret: \"%x\"\n", sha256.Sum256([]byte("secret of "+name)))
 	}
-	fmt.Fprintf(&b, "dates:\n  from: %s\n  until: %s\nlegal-basis:\n  text: none\namend: %d\nparties:\n",
+	fmt.Fprintf(&b, "dates:\n  from: %s\n  until: %s\nlegal-basis:\n  text: none\nown-use: stop\namend: %d\nparties:\n",
 		now.Add(-time.Hour).Format("2006-01-02T15:04:05Z"), now.Add(200*24*time.Hour).Format("2006-01-02T15:04:05Z"), len(parties)/2+1)
 	for _, p := range parties {
 		fmt.Fprintf(&b, "  - handle: %s\n    name: %s\n    id: \"%s\"\n    root: %s\n    kind: %s\n", p.handle, p.record.Name, p.record.Member, p.record.Root, p.kind)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"sort"
 	"strings"
@@ -226,6 +227,9 @@ func (r *Rules) compileClause(source *protocol.Clause) (*clause, error) {
 	c := &clause{source: source, starts: math.MinInt64, ends: math.MaxInt64}
 	if source.Number == "" {
 		return nil, fmt.Errorf("it has no number")
+	}
+	if !reflect.ValueOf(source.If).IsZero() || source.Then != nil || source.Everywhere || source.Survives {
+		return nil, fmt.Errorf("its conditions, obligations or scope are not enforced by this version, so it cannot be used")
 	}
 	for _, t := range source.Topics {
 		if r.topics[t] == nil {

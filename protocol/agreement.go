@@ -10,6 +10,7 @@ const (
 	maxCuts     = 10000
 	maxRoles    = 32
 	maxPrevious = 8
+	maxScores   = 16
 )
 
 // Visibility of an agreement as a whole.
@@ -35,14 +36,48 @@ type Agreement struct {
 	Until      time.Time // the first moment at which it is no longer in force
 	LegalBasis LegalBasis
 	Amend      int // how many parties must sign a version; two parties: both
-	Community  string
-	Clients    string
+	Use        Use
+	Suspend    *Selector // who may suspend a party; nil: nobody
+	Scores     []Contribution
 	Parties    []Party
 	Topics     []Topic
 	Clauses    []Clause
 	Cuts       []Cut
 
 	secret Hash // of a private agreement: what makes its hash unguessable
+}
+
+// Use says what holders may do with what they hold: whom it may reach beyond the
+// parties, in prose, and what is left to them after the end.
+type Use struct {
+	Community string // of TLP:GREEN
+	Clients   string // of TLP:AMBER, and of the obligation "onward: clients"
+	After     OwnUse
+}
+
+// OwnUse says what a holder may still do for itself with what it holds when the
+// agreement is over.
+type OwnUse string
+
+// The two kinds of own use after the end.
+const (
+	UseStops          OwnUse = "stop"            // nothing is read any more
+	UseUntilRetention OwnUse = "until-retention" // read as the clauses that survive permit, for as long as those let it be kept
+)
+
+// Contribution is a score that entitles a party to what a clause makes depend on
+// it: a number of objects given within a period, counted by other parties from
+// the logs and signed by them.
+type Contribution struct {
+	Name     string
+	Text     string   // the legal prose
+	Topics   []string // where objects count; empty: all topics
+	Types    []string // which count; empty: all
+	Objects  int      // how many are needed
+	Within   Period   // in which they were given
+	Signers  int      // how many other parties must have signed the score
+	Entitles Period   // how long a signed score entitles
+	Grace    Period   // from the first version that names the party, without a score; may be zero
 }
 
 // LegalBasis is what the agreement rests on. When it lapses the agreement does.
@@ -60,6 +95,8 @@ type Party struct {
 	Kind    string    // company, government, cert, law-enforcement, platform, research, …
 	Country string    // ISO 3166-1 alpha-2; may be empty
 	Roles   []string
+
+	Suspended bool // it gets nothing above CLEAR and gives nothing
 }
 
 // Topic is a channel that the agreement defines.
@@ -67,6 +104,7 @@ type Topic struct {
 	Name        string
 	Description string
 	Default     Marking // of objects without one; NoMarking refuses those
+	Class       Class   // of objects that declare none
 }
 
 // Clause is one numbered sentence that the engine enforces. An empty list
@@ -83,7 +121,12 @@ type Clause struct {
 	Marks  []Marking // exact markings that the clause speaks of
 	Starts time.Time // zero: with the agreement
 	Ends   time.Time // zero: with the agreement
-	Line   int       // of the document, for error texts
+	If     Conditions
+	Then   *Obligations // of a clause that permits; nil: none
+	Line   int          // of the document, for error texts
+
+	Everywhere bool // of a clause that forbids: it follows copies and derivations out of the agreement
+	Survives   bool // of a clause that permits: it goes on after the end, for own use
 }
 
 // Selector names parties: all conditions that are given must hold.

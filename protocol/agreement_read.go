@@ -10,7 +10,7 @@ import "time"
 func ParseAgreement(payload []byte) (*Agreement, error) {
 	a := &Agreement{Hash: PayloadHash(payload)}
 	err := readForm(payload, "read agreement", []string{kindAgreement}, func(root section, _ string) {
-		r := &agreementReader{section: root, a: a, handles: map[string]bool{}, roles: map[string]bool{}, topics: map[string]bool{}}
+		r := &agreementReader{section: root, a: a, handles: map[string]bool{}, roles: map[string]bool{}, topics: map[string]bool{}, scores: map[string]bool{}}
 		r.read()
 	})
 	if err != nil {
@@ -27,12 +27,13 @@ type agreementReader struct {
 	handles map[string]bool
 	roles   map[string]bool
 	topics  map[string]bool
+	scores  map[string]bool
 }
 
 func (r *agreementReader) read() {
 	r.what = "an agreement"
 	r.only("kind", "format", "name", "title", "version", "agreement", "previous", "visibility", "secret", "dates",
-		"legal-basis", "amend", "community", "clients", "parties", "topics", "clauses", "cuts")
+		"legal-basis", "amend", "suspend", "community", "clients", "own-use", "parties", "topics", "contributions", "clauses", "cuts")
 	a, s := r.a, r.section
 	a.Name, a.Title = one(s, "name", true, handle), one(s, "title", true, lineText)
 	a.Version = one(s, "version", true, wholeNumber(1, maxInteger))
@@ -50,10 +51,11 @@ func (r *agreementReader) read() {
 			checkSpan(basis, "until", a.From, a.LegalBasis.Until, 0, "the legal basis")
 		}
 	}
-	a.Community, a.Clients = one(s, "community", false, prose), one(s, "clients", false, prose)
+	a.Use = Use{Community: one(s, "community", false, prose), Clients: one(s, "clients", false, prose), After: r.readOwnUse()}
 	r.readParties()
 	r.readAmend()
 	r.readTopics()
+	r.readScores()
 	r.readClauses()
 	r.readCuts()
 	if a.Version == 1 {
@@ -94,12 +96,12 @@ func (r *agreementReader) readParties() {
 	ids, roots := map[MemberID]string{}, map[PublicKey]string{}
 	r.get("parties", true)
 	r.each("parties", maxParties, func(n *yamlNode) {
-		s := r.group(n, "a party", "handle", "name", "id", "root", "kind", "country", "roles")
+		s := r.group(n, "a party", "handle", "name", "id", "root", "kind", "country", "roles", "suspended")
 		p := Party{
 			Handle: one(s, "handle", true, handle), Name: one(s, "name", true, lineText),
 			ID: one(s, "id", true, memberID), Root: one(s, "root", true, ParsePublicKey),
 			Kind: one(s, "kind", true, oneOf("kind of party", PartyKinds())), Country: one(s, "country", false, country),
-			Roles: many(s, "roles", maxRoles, handle),
+			Roles: many(s, "roles", maxRoles, handle), Suspended: s.flag("suspended"),
 		}
 		switch other, twice := ids[p.ID]; {
 		case r.handles[p.Handle]:
@@ -136,8 +138,14 @@ func (r *agreementReader) readAmend() {
 func (r *agreementReader) readTopics() {
 	r.get("topics", true)
 	r.each("topics", maxTopics, func(n *yamlNode) {
-		s := r.group(n, "a topic", "name", "description", "default-marking")
-		t := Topic{Name: one(s, "name", true, handle), Description: one(s, "description", false, prose), Default: one(s, "default-marking", false, level)}
+		s := r.group(n, "a topic", "name", "description", "default-marking", "default-class")
+		t := Topic{
+			Name: one(s, "name", true, handle), Description: one(s, "description", false, prose),
+			Default: one(s, "default-marking", false, level), Class: one(s, "default-class", false, ParseClass),
+		}
+		if t.Class == 0 {
+			t.Class = Operational
+		}
 		switch {
 		case r.topics[t.Name]:
 			s.failAt("name", "two topics have the name %q", t.Name)
@@ -163,7 +171,8 @@ func (r *agreementReader) readClauses() {
 	numbers := map[string]int{}
 	r.get("clauses", true)
 	r.each("clauses", maxClauses, func(n *yamlNode) {
-		s := r.group(n, "a clause", "number", "text", "effect", "from", "to", "topics", "types", "markings", "max-marking", "from-date", "until-date")
+		s := r.group(n, "a clause", "number", "text", "effect", "from", "to", "topics", "types", "markings", "max-marking",
+			"from-date", "until-date", "conditions", "obligations", "scope", "survives")
 		c := Clause{
 			Number: one(s, "number", true, clauseNumber), Text: one(s, "text", true, prose), Line: n.line,
 			Permit: one(s, "effect", true, oneOf("effect", []string{"permit", "forbid"})) == "permit",
@@ -177,6 +186,7 @@ func (r *agreementReader) readClauses() {
 			s.failAt("number", "two clauses have the number %s; the first stands in line %d", c.Number, first)
 		}
 		numbers[c.Number] = c.Line
+		r.readTerms(s, &c)
 		r.checkClause(s, &c)
 		r.a.Clauses = append(r.a.Clauses, c)
 	})
@@ -221,7 +231,11 @@ func (r *agreementReader) readSelector(clause section, key string) Selector {
 	}
 	s := clause.group(n, "a choice of parties", "parties", "kinds", "countries", "roles", "public")
 	if len(s.node.fields) == 0 {
-		s.failNode(n, "the choice of parties is empty; leave %q out to mean everybody", key)
+		meaning := "everybody"
+		if key == "suspend" {
+			meaning = "nobody"
+		}
+		s.failNode(n, "the choice of parties is empty; leave %q out to mean %s", key, meaning)
 	}
 	choice := Selector{
 		Parties: many(s, "parties", maxParties, r.defined("party", r.handles)), Kinds: many(s, "kinds", maxRoles, oneOf("kind of party", PartyKinds())),

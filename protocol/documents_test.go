@@ -110,6 +110,7 @@ legal-basis:
     as the parties wrote down in their memorandum: "of this day".
   until: 2028-06-01
 amend: 2
+own-use: until-retention
 community: The parties, and the operators of ports.
 parties:
 ` + parties.String() + `topics:

@@ -57,6 +57,7 @@ func vectorDocuments(t *testing.T) map[string]Document {
 	cut := fmt.Sprintf("cuts:\n  - {member: %s, log: %s, sequence: 7, head: %s}\n", testMember("vendor").Member, secretOf("log"), secretOf("head"))
 	v2 := testNext(t, 2, []string{v1}, withoutVendor(t, v1)...) + cut
 	docs["harbour-watch.v2"] = signedBy(AgreementType, []byte(v2), "bank root", "cert root")
+	docs["pact.v1"] = signedBy(AgreementType, []byte(testPact()), "bank root", "vendor root", "cert root")
 	return docs
 }
 
@@ -151,6 +152,10 @@ func TestRefusalsAreSpelledOut(t *testing.T) {
 		_, err := ParseAgreement([]byte(replaced(t, testAgreement(), c[1], c[2])))
 		write("agreement: "+c[0], Located(err, "agreement.yaml"))
 	}
+	for _, c := range pactRefusals() {
+		_, err := ParseAgreement([]byte(replaced(t, testPact(), c[1], c[2])))
+		write("pact: "+c[0], Located(err, "pact.yaml"))
+	}
 	feed, err := RenderTemplate(FeedTemplate, testValues("cert", "vendor"))
 	if err != nil {
 		t.Fatal(err)
@@ -215,6 +220,7 @@ func agreementRefusals() [][3]string {
 		{"the public in a private agreement", "kinds: [vendor]", "public: true"},
 		{"clause dates reversed", "until-date: 2028-01-01", "until-date: 2026-12-31"},
 		{"clause begins too late", "from-date: 2027-01-01\n    until-date: 2028-01-01", "from-date: 2029-01-01"},
+		{"clients without definition", "topics: [indicators]\n  - number: 2.1", "topics: [indicators]\n    obligations: {onward: clients}\n  - number: 2.1"},
 		{"cuts in version 1", "clauses:", "cuts:\n  - {member: " + secretOf("m") + ", log: " + secretOf("l") + ", sequence: 1, head: " + secretOf("h") + "}\nclauses:"},
 		{"null", "community: The parties, and the operators of ports.", "community: null"},
 		{"anchor", "title: Harbour", "title: &t Harbour"},

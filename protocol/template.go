@@ -102,6 +102,10 @@ func (v *TemplateValues) writeHead(w *yamlWriter, private bool, basis string) {
 	} else {
 		w.WriteString("community: Anyone.\n")
 	}
+	w.comment("", "What a holder may still do for itself with what it holds when the agreement is",
+		"over: nothing (stop), or read it on under the clauses that say \"survives: true\",",
+		"for as long as their obligations let it be kept (until-retention).")
+	w.line("", "own-use", string(UseStops))
 }
 
 func (v *TemplateValues) writeParties(w *yamlWriter) {

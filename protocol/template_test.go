@@ -36,7 +36,7 @@ func TestTemplatesAreAgreements(t *testing.T) {
 				t.Errorf("%s, line %d has %d characters", template, number+1, len(line))
 			}
 		}
-		for field := range strings.FieldsSeq("kind format name title version visibility dates legal-basis amend community parties topics clauses") {
+		for field := range strings.FieldsSeq("kind format name title version visibility dates legal-basis amend community own-use parties topics clauses") {
 			if !strings.Contains(string(text), "\n"+field+":") {
 				t.Errorf("%s does not show %q", template, field)
 			}

@@ -105,7 +105,7 @@ func treaty(name, visibility, marking string, parties ...*organisation) protocol
 	if visibility == "private" {
 		fmt.Fprintf(&b, "secret: \"%x\"\n", sha256.Sum256([]byte(name)))
 	}
-	fmt.Fprintf(&b, "dates:\n  from: %s\n  until: %s\nlegal-basis:\n  text: none\namend: 2\nparties:\n", from.Format(form), from.Add(5000*time.Hour).Format(form))
+	fmt.Fprintf(&b, "dates:\n  from: %s\n  until: %s\nlegal-basis:\n  text: none\nown-use: stop\namend: 2\nparties:\n", from.Format(form), from.Add(5000*time.Hour).Format(form))
 	for _, p := range parties {
 		fmt.Fprintf(&b, "  - handle: %s\n    name: %s\n    id: \"%s\"\n    root: %s\n    kind: company\n", p.handle, p.record.Name, p.record.Member, p.record.Root)
 	}
