@@ -18,6 +18,7 @@ const (
 	domainFrontier           = "entente frontier v1\x00"
 	domainGossip             = "entente gossip v1\x00"
 	domainStatementSignature = "entente statement v1\x00"
+	domainStatement          = "entente statement hash v1\x00"
 	domainInviteSignature    = "entente invite v1\x00"
 )
 

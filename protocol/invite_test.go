@@ -61,8 +61,14 @@ func TestInviteRefusals(t *testing.T) {
 
 func TestStatementRefusals(t *testing.T) {
 	for says, change := range map[string]func(*Statement){
-		"kind 0":           func(s *Statement) { s.Kind = 0 },
-		"kind 2":           func(s *Statement) { s.Kind = Suspension },
+		"kind 0":       func(s *Statement) { s.Kind = 0 },
+		"a party":      func(s *Statement) { s.Kind = Suspension },
+		"kind 11":      func(s *Statement) { s.Kind = 11 },
+		"needs a text": func(s *Statement) { s.Kind, s.Leaves = Request, []Leaf{{testHash("log"), 1, 0}} },
+		"there twice": func(s *Statement) {
+			s.Kind, s.Leaves = Tombstone, []Leaf{{testHash("log"), 1, 0}, {testHash("log"), 1, 0}}
+		},
+		"no short name":    func(s *Statement) { *s = exampleStatements()[6]; s.Name = "Give" },
 		"agreement's id":   func(s *Statement) { s.Agreement = AgreementID{} },
 		"version 0":        func(s *Statement) { s.Version = 0 },
 		"hash of the vers": func(s *Statement) { s.Head = Hash{} },

@@ -14,6 +14,11 @@ const (
 	lanePrivate = 2
 )
 
+// AgreementTopic is the topic that every agreement has beside those that it names.
+// Statements about the agreement itself go there, and no objects. No document can
+// name it: short names begin with no hyphen.
+const AgreementTopic = "-agreement"
+
 // ValidTopic reports whether a name may be a topic's: 1 to MaxTopicName
 // characters, each a-z, 0-9 or a hyphen.
 func ValidTopic(name string) bool {

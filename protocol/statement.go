@@ -3,28 +3,42 @@ package protocol
 import (
 	"bytes"
 	"crypto/ed25519"
-	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
 // StatementKind says what a statement states.
 type StatementKind uint8
 
-// The kinds of statement. Only Freshness is defined in this version; the others
-// are reserved, and reading one is Unverified.
+// The kinds of statement (spec, "Statements").
 const (
-	Freshness       StatementKind = 1 // the signer holds Head as the newest valid version of the agreement
-	Suspension      StatementKind = 2
-	DeletionReceipt StatementKind = 3
-	Tombstone       StatementKind = 4
+	Freshness  StatementKind = 1  // the signer holds Head as the newest valid version of the agreement
+	Suspension StatementKind = 2  // Party gets and gives nothing, until it is lifted or lapses
+	Resumption StatementKind = 3  // the suspension of Party is lifted
+	Withdrawal StatementKind = 4  // the signer takes no further part in the agreement
+	Tombstone  StatementKind = 5  // the objects at Leaves are to be erased
+	Receipt    StatementKind = 6  // the objects at Leaves were erased, as the tombstone About asks
+	Score      StatementKind = 7  // Party has given Count objects by the contribution Name, up to Frontier
+	Request    StatementKind = 8  // may the objects at Leaves be passed on, as Text says
+	Grant      StatementKind = 9  // they may, as the request About asks, before Until
+	Denial     StatementKind = 10 // they may not
 )
 
-// maxStatement bounds a signed statement.
-const maxStatement = 1 << 10
+// SuspensionLife is how long a suspension works that no amendment confirms.
+const SuspensionLife = 14 * 24 * time.Hour
+
+// Limits of statements (spec, "Statements").
+const (
+	maxStatement       = 32 << 10
+	maxStatementKind   = 63 // kinds up to here may come in later versions
+	maxStatementText   = 1 << 10
+	maxStatementLeaves = 512
+)
 
 // Statement is a short text that a member signs with its operations key (spec,
-// "Statements").
+// "Statements"). Which of the later fields a kind has is fixed: those named in
+// the comment of the kind, and Text.
 type Statement struct {
 	Kind      StatementKind
 	Agreement AgreementID
@@ -32,6 +46,43 @@ type Statement struct {
 	Head      Hash   // payload hash of that version
 	Member    MemberID
 	Time      time.Time // UTC, microseconds
+	Party     MemberID
+	Text      string // for people; may be empty but in a request
+	Leaves    []Leaf // in order, none twice
+	About     Hash   // of the statement that this one answers
+	Name      string
+	Count     uint64
+	Frontier  Hash
+	Until     time.Time
+}
+
+// Leaf names one object of a message without saying anything of it to those who
+// do not hold the message.
+type Leaf struct {
+	Log      Hash   // hash of the log's id
+	Sequence uint64 // of the message
+	Position uint64 // of the object in it, from 0
+}
+
+// Compare orders leaves by log, sequence and position.
+func (l Leaf) Compare(m Leaf) int {
+	if c := bytes.Compare(l.Log[:], m.Log[:]); c != 0 {
+		return c
+	}
+	if c := compareNumbers(l.Sequence, m.Sequence); c != 0 {
+		return c
+	}
+	return compareNumbers(l.Position, m.Position)
+}
+
+func compareNumbers(a, b uint64) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
 }
 
 // SealedStatement is a statement that was decoded strictly but not verified.
@@ -44,52 +95,19 @@ type SealedStatement struct {
 // Claim returns the unverified statement, to find the key that must verify it.
 func (s *SealedStatement) Claim() Statement { return s.claim }
 
-type wireStatement struct {
-	Format    uint64 `cbor:"1,keyasint"`
-	Kind      uint8  `cbor:"2,keyasint"`
-	Agreement []byte `cbor:"3,keyasint"`
-	Version   uint64 `cbor:"4,keyasint"`
-	Head      []byte `cbor:"5,keyasint"`
-	Member    []byte `cbor:"6,keyasint"`
-	Time      uint64 `cbor:"7,keyasint"`
-}
+// Hash names the statement, whatever signature it bears.
+func (s *SealedStatement) Hash() Hash { return domainHash(domainStatement, s.signed) }
 
-func (*wireStatement) keys() uint64 { return 7 }
+// Bytes returns the statement as it was given: signature, then what it covers.
+func (s *SealedStatement) Bytes() []byte { return slices.Concat(s.signature, s.signed) }
 
-func (s *Statement) check() error {
-	switch {
-	case s.Kind < Freshness || s.Kind > Tombstone:
-		return fmt.Errorf("statement kind %d is not known", s.Kind)
-	case s.Agreement.IsZero():
-		return errors.New("the agreement's id is zero")
-	case s.Version < 1 || s.Version > maxInteger:
-		return fmt.Errorf("agreement version %d is not from 1 to %d", s.Version, uint64(maxInteger))
-	case s.Head.IsZero():
-		return errors.New("the hash of the version is zero")
-	case s.Member.IsZero():
-		return errors.New("the member's id is zero")
-	}
-	_, err := micros(s.Time)
-	return err
-}
-
-func (s *Statement) encode() ([]byte, error) {
-	at, err := micros(s.Time)
-	if err != nil {
-		return nil, err
-	}
-	return cborEncoding.Marshal(wireStatement{Format: FormatVersion, Kind: uint8(s.Kind), Agreement: s.Agreement[:],
-		Version: s.Version, Head: s.Head[:], Member: s.Member[:], Time: at})
-}
-
-// SealStatement signs a statement with the member's operations key. Its time is
-// cut to microseconds. A statement that says nothing, or of a kind that is only
-// reserved, is Invalid.
+// SealStatement signs a statement with the member's operations key. Its times
+// are cut to microseconds and its leaves sorted. A statement that says nothing,
+// or lacks what its kind needs, is Invalid.
 func SealStatement(s Statement, key ed25519.PrivateKey) ([]byte, error) {
 	const op = "seal statement"
-	if s.Kind != Freshness {
-		return nil, Errorf(Invalid, op, "statement kind %d is not defined in this version", s.Kind)
-	}
+	s.Leaves = slices.Clone(s.Leaves)
+	slices.SortFunc(s.Leaves, Leaf.Compare)
 	if err := s.check(); err != nil {
 		return nil, E(Invalid, op, err, "")
 	}
@@ -121,8 +139,7 @@ func cutSignature(op string, data []byte, limit int) (signature, signed []byte, 
 }
 
 // DecodeStatement reads a statement strictly, without verifying it. What breaks
-// the format is Malformed; a kind that this version only reserves, or a newer
-// format, is Unverified.
+// the format is Malformed; a kind or format that is not known yet is Unverified.
 func DecodeStatement(data []byte) (*SealedStatement, error) {
 	const op = "decode statement"
 	signature, signed, err := cutSignature(op, data, maxStatement)
@@ -134,7 +151,7 @@ func DecodeStatement(data []byte) (*SealedStatement, error) {
 	switch {
 	case w.Format > FormatVersion:
 		return nil, unknownFormat(op, w.Format)
-	case w.Kind > uint8(Freshness) && w.Kind <= uint8(Tombstone):
+	case w.Kind > uint8(Denial) && w.Kind <= maxStatementKind:
 		return nil, E(Unverified, op, fmt.Errorf("statement kind %d is not defined in this version", w.Kind), "update this node")
 	case err != nil:
 		return nil, E(Malformed, op, err, "")
@@ -154,21 +171,6 @@ func DecodeStatement(data []byte) (*SealedStatement, error) {
 		return nil, E(Malformed, op, err, "")
 	}
 	return &SealedStatement{claim: claim, signature: signature, signed: signed}, nil
-}
-
-func (w *wireStatement) statement() (Statement, error) {
-	s := Statement{Kind: StatementKind(w.Kind), Version: w.Version}
-	if w.Format != FormatVersion {
-		return s, fmt.Errorf("format version %d is not known", w.Format)
-	}
-	if w.Time > maxMicros {
-		return s, errors.New("the time is after the year 9999")
-	}
-	s.Time = timeOf(w.Time)
-	return s, errors.Join(
-		fixed(s.Agreement[:], w.Agreement, "the agreement's id"),
-		fixed(s.Head[:], w.Head, "the hash of the version"),
-		fixed(s.Member[:], w.Member, "the member's id"))
 }
 
 // OpenStatement verifies the signature under the operations key of the claimed

@@ -182,6 +182,36 @@ func exampleStatement() Statement {
 		Member: MemberID(testHash("member")), Time: time.UnixMicro(1772600767891234).UTC()}
 }
 
+// exampleStatements has one statement of each kind.
+func exampleStatements() []Statement {
+	base := exampleStatement()
+	leaves := []Leaf{{testHash("log"), 7, 0}, {testHash("log"), 7, 12}}
+	var out []Statement
+	add := func(k StatementKind, change func(*Statement)) {
+		s := base
+		s.Kind = k
+		if change != nil {
+			change(&s)
+		}
+		out = append(out, s)
+	}
+	add(Freshness, nil)
+	add(Suspension, func(s *Statement) {
+		s.Party, s.Text = MemberID(testHash("party")), "Its root key was stolen.\nMore by telephone."
+	})
+	add(Resumption, func(s *Statement) { s.Party = MemberID(testHash("party")) })
+	add(Withdrawal, nil)
+	add(Tombstone, func(s *Statement) { s.Leaves, s.Text = leaves, "Art. 17" })
+	add(Receipt, func(s *Statement) { s.Leaves, s.About = leaves, testHash("tombstone") })
+	add(Score, func(s *Statement) {
+		s.Party, s.Name, s.Count, s.Frontier = MemberID(testHash("party")), "give", 117, testHash("frontier")
+	})
+	add(Request, func(s *Statement) { s.Leaves, s.Text = leaves, "To our clients, to warn them." })
+	add(Grant, func(s *Statement) { s.About, s.Until = testHash("request"), base.Time.AddDate(0, 1, 0) })
+	add(Denial, func(s *Statement) { s.About, s.Text = testHash("request"), "Not before the arrest." })
+	return out
+}
+
 // signedRefusals signs maps that are wrong, and wraps a right one wrongly.
 func signedRefusals(t *testing.T, domain string, p pairs, intKey uint64, more ...refusal) []refusal {
 	var out []refusal
@@ -213,20 +243,44 @@ func TestStatementVectors(t *testing.T) {
 			"head": s.Head, "member": s.Member, "time_us": s.Time.UnixMicro()}),
 		accept("with extensions", append(sign(testKey("operations"), domainStatementSignature, withExtensions), withExtensions...), nil),
 	}
+	for _, s := range exampleStatements()[1:] {
+		data, err := SealStatement(s, testKey("operations"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		file.Accept = append(file.Accept, accept(s.Kind.String(), data, map[string]any{"statement": s}))
+	}
+	tombstone, err := SealStatement(exampleStatements()[4], testKey("operations"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead := pairsOf(t, tombstone[64:])
+	leaf := item(t, []any{make([]byte, 32), 1, 0})
+	one := item(t, []any{bytes.Repeat([]byte{1}, 32), 1, 0})
 	file.Refuse = signedRefusals(t, domainStatementSignature, p, 4,
 		refuse("format version 2", p.with(t, 1, []byte{2}).bytes(), Unverified),
 		refuse("format version 0", p.with(t, 1, []byte{0}).bytes(), Malformed),
 		refuse("kind 0", p.with(t, 2, []byte{0}).bytes(), Malformed),
-		refuse("kind 2, reserved", p.with(t, 2, []byte{2}).bytes(), Unverified),
-		refuse("kind 4, reserved", p.with(t, 2, []byte{4}).bytes(), Unverified),
-		refuse("kind 5", p.with(t, 2, []byte{5}).bytes(), Malformed),
+		refuse("a suspension of nobody", p.with(t, 2, []byte{2}).bytes(), Malformed),
+		refuse("freshness with a party", p.with(t, 8, item(t, bytes.Repeat([]byte{1}, 32))).bytes(), Malformed),
+		refuse("freshness with a text", p.with(t, 9, item(t, "x")).bytes(), Malformed),
+		refuse("a text that is empty", p.with(t, 2, []byte{4}).with(t, 9, item(t, "")).bytes(), Malformed),
+		refuse("a text with a control character", p.with(t, 2, []byte{4}).with(t, 9, item(t, "a\tb")).bytes(), Malformed),
+		refuse("a text over 1 KiB", p.with(t, 2, []byte{4}).with(t, 9, item(t, strings.Repeat("x", 1025))).bytes(), Malformed),
+		refuse("a tombstone of nothing", dead.without(t, 10).bytes(), Malformed),
+		refuse("a leaf of no log", dead.with(t, 10, append([]byte{0x81}, leaf...)).bytes(), Malformed),
+		refuse("a leaf twice", dead.with(t, 10, append(append([]byte{0x82}, one...), one...)).bytes(), Malformed),
+		refuse("513 leaves", dead.with(t, 10, append([]byte{0x99, 2, 1}, bytes.Repeat(one, 513)...)).bytes(), Malformed),
+		refuse("kind 11, not known yet", p.with(t, 2, []byte{11}).bytes(), Unverified),
+		refuse("kind 63, not known yet", p.with(t, 2, item(t, 63)).bytes(), Unverified),
+		refuse("kind 64", p.with(t, 2, item(t, 64)).bytes(), Malformed),
 		refuse("version 0", p.with(t, 4, []byte{0}).bytes(), Malformed),
 		refuse("zero agreement", p.with(t, 3, item(t, make([]byte, 32))).bytes(), Malformed),
 		refuse("zero head", p.with(t, 5, item(t, make([]byte, 32))).bytes(), Malformed),
 		refuse("zero member", p.with(t, 6, item(t, make([]byte, 32))).bytes(), Malformed),
 		refuse("no time", p.without(t, 7).bytes(), Malformed),
 		refuse("time after 9999", p.with(t, 7, item(t, uint64(maxMicros+1))).bytes(), Malformed),
-		refuse("over 1 KiB", p.with(t, 40, item(t, make([]byte, 1024))).bytes(), Limit))
+		refuse("over 32 KiB", p.with(t, 40, item(t, make([]byte, 32<<10))).bytes(), Limit))
 	checkVectors(t, "statement.json", file, func(data []byte) error {
 		s, err := DecodeStatement(data)
 		if err != nil {

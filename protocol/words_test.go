@@ -105,7 +105,7 @@ func TestHashText(t *testing.T) {
 
 func TestDomainsAreApart(t *testing.T) {
 	all := []string{domainHeaderSignature, domainHeaderHash, domainSalt, domainLeaf, domainNode, domainLog,
-		domainFrontier, domainGossip, domainStatementSignature, domainInviteSignature}
+		domainFrontier, domainGossip, domainStatementSignature, domainStatement, domainInviteSignature}
 	for i, a := range all {
 		if strings.IndexByte(a, 0) != len(a)-1 {
 			t.Errorf("%q does not end with its only zero byte", a)
