@@ -231,7 +231,8 @@ type PartyInfo struct {
 	ID     string `json:"id"`
 	Kind   string `json:"kind"`
 	Signed bool   `json:"signed"`
-	Known  bool   `json:"known"` // its member record is here
+	Known  bool   `json:"known"`            // its member record is here
+	Halted string `json:"halted,omitempty"` // why it gets and gives nothing
 }
 
 // Status is the state of the node.

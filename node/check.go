@@ -16,6 +16,9 @@ import (
 func (n *Node) Check(from protocol.Peer, agreement protocol.AgreementID, topic string, frame []byte) (protocol.Verdict, *protocol.Message) {
 	w := n.world.Load()
 	m, err := n.check(w, from, agreement, protocol.TopicLane(topic), frame)
+	if g := w.agreements[agreement]; err == nil && !g.inForce() && m.Header().Content != protocol.Control {
+		err = protocol.Errorf(protocol.Unverified, "check", "the agreement is not in force: %s", g.stateText())
+	}
 	if err == nil {
 		return protocol.Accept, m
 	}
@@ -34,7 +37,7 @@ var errHeld = errors.New("held already")
 // check is the order in which a frame from outside is doubted.
 func (n *Node) check(w *world, from protocol.Peer, agreement protocol.AgreementID, in protocol.Lane, frame []byte) (*protocol.Message, error) {
 	g := w.agreements[agreement]
-	if g == nil || !g.inForce() {
+	if g == nil || !g.open() {
 		return nil, protocol.Errorf(protocol.Unverified, "check", "the agreement is not in force here")
 	}
 	if from.Transport != (protocol.PublicKey{}) && !n.quotas.allow(from.Transport, len(frame), n.now()) {
@@ -103,8 +106,11 @@ func (w *world) standing(g *governing, h protocol.Header) (ed25519.PublicKey, er
 	if !h.Lane.IsTopic() || h.Audience.Kind != protocol.AllParties {
 		return nil, protocol.Errorf(protocol.Unverified, op, "it is in a private lane that this node is not in")
 	}
-	if _, ok := g.topics[h.Lane.Topic]; !ok {
+	if !g.has(h.Lane.Topic) {
 		return nil, protocol.Errorf(protocol.Unverified, op, "the agreement has no topic %q", h.Lane.Topic)
+	}
+	if h.Content != protocol.Control && h.Lane.Topic == protocol.AgreementTopic {
+		return nil, protocol.Errorf(protocol.Refused, op, "objects have no place among the statements about an agreement")
 	}
 	end, closed := w.closed.End(h.Log().Hash())
 	if closed && h.Sequence > end.Sequence {

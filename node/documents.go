@@ -56,6 +56,12 @@ func (n *Node) rebuild() error {
 	w.takeRecords(records, now)
 	w.takeAgreements(agreements, now)
 	w.closeLogs()
+	if err := n.hear(w); err != nil {
+		return err
+	}
+	for _, g := range w.agreements {
+		w.halt(g, n.said[g.doc.ID], now)
+	}
 	if err := n.compile(w, now); err != nil {
 		return err
 	}
@@ -68,7 +74,7 @@ func (n *Node) rebuild() error {
 func (n *Node) compile(w *world, now time.Time) error {
 	rules := map[protocol.Hash]*policy.Rules{}
 	for _, g := range w.agreements {
-		if !g.inForce() {
+		if !g.inForce() && g.state != stateExpired && g.state != stateLapsed {
 			continue
 		}
 		r := n.rules[g.doc.Hash]
@@ -91,10 +97,11 @@ func (n *Node) compile(w *world, now time.Time) error {
 		g.topics = map[string][]protocol.MemberID{}
 		for _, t := range g.doc.Topics {
 			g.topics[t.Name] = nil
-			if g.inForce() {
-				g.topics[t.Name] = w.topicReaders(g, t.Name, now)
+			if g.open() {
+				g.topics[t.Name] = w.topicReaders(g, t.Name, g.lastDay(now))
 			}
 		}
+		g.topics[protocol.AgreementTopic] = g.audience()
 	}
 	return nil
 }
@@ -106,7 +113,7 @@ func (w *world) topicReaders(g *governing, topic string, now time.Time) []protoc
 	w.change(until, now)
 	var out []protocol.MemberID
 	for _, p := range g.doc.Parties {
-		if !slices.Contains(barred, p.ID) {
+		if _, halted := g.halted[p.ID]; !halted && !slices.Contains(barred, p.ID) {
 			out = append(out, p.ID)
 		}
 	}
@@ -116,6 +123,17 @@ func (w *world) topicReaders(g *governing, topic string, now time.Time) []protoc
 		out = append(out, protocol.MemberID{})
 	}
 	return out
+}
+
+// lastDay returns now, or the last moment in force of an agreement that has ended:
+// who read a topic then goes on to get the statements about what he got.
+func (g *governing) lastDay(now time.Time) time.Time {
+	for _, end := range []time.Time{g.doc.Until, g.doc.LegalBasis.Until} {
+		if !end.IsZero() && !now.Before(end) {
+			now = end.Add(-time.Microsecond)
+		}
+	}
+	return now
 }
 
 func (w *world) fault(code, text string) {
@@ -322,7 +340,7 @@ func (n *Node) updateNetworks() error {
 	w := n.world.Load()
 	var lists [2][]protocol.Membership
 	for _, g := range w.agreements {
-		if !g.inForce() {
+		if !g.open() {
 			continue
 		}
 		at := memberHost

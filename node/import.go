@@ -470,7 +470,7 @@ func (w *world) agreementInfo(g *governing) AgreementInfo {
 	}
 	for _, p := range a.Parties {
 		info.Parties = append(info.Parties, PartyInfo{
-			Handle: p.Handle, Name: p.Name, ID: p.ID.String(), Kind: p.Kind, Signed: g.signed[p.ID], Known: w.members[p.ID] != nil,
+			Handle: p.Handle, Name: p.Name, ID: p.ID.String(), Kind: p.Kind, Signed: g.signed[p.ID], Known: w.members[p.ID] != nil, Halted: g.halted[p.ID].text,
 		})
 		if g.signed[p.ID] {
 			info.Signed = append(info.Signed, p.Handle)

@@ -34,8 +34,9 @@ type Node struct {
 
 	world atomic.Pointer[world] // replaced by rebuild under docs
 
-	docs     sync.Mutex // serialises changes of documents; owns rules
+	docs     sync.Mutex // serialises changes of documents; owns rules and said
 	rules    map[protocol.Hash]*policy.Rules
+	said     map[protocol.AgreementID]*statements
 	networks [2]Network // member and public host; set by Attach before Run
 	logs     logbook    // this node's own logs
 	incoming chan *delivery
@@ -47,6 +48,7 @@ type Node struct {
 	held     gapBuffer   // owned by the pipeline's storing stage
 	versions logVersions // owned by the pipeline's storing stage
 	unstored atomic.Int64
+	stated   chan struct{} // a statement has come that may change what is in force
 }
 
 // The indexes of Node.networks.
@@ -73,6 +75,8 @@ func New(cfg Config) (*Node, error) {
 		parsed:   make(chan []*delivery, 1),
 		outgoing: make(chan outgoing, 256),
 		notes:    make(chan protocol.AuditRow, 4096),
+		said:     map[protocol.AgreementID]*statements{},
+		stated:   make(chan struct{}, 1),
 	}
 	n.quotas.init()
 	n.marks.init()
@@ -153,7 +157,7 @@ func (n *Node) broadcast(ctx context.Context) error {
 			return nil
 		case out := <-n.outgoing:
 			g := n.world.Load().agreements[out.agreement]
-			if g == nil || !g.inForce() {
+			if g == nil || !g.open() {
 				continue
 			}
 			net := n.network(g.public())
@@ -177,18 +181,26 @@ func (n *Node) turn(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-n.stated:
+			if err := n.renew(); err != nil {
+				return err
+			}
 		case <-tick.C:
 			if now := n.now(); !n.world.Load().until.After(now) {
-				n.docs.Lock()
-				err := n.rebuild()
-				if err == nil {
-					err = n.updateNetworks()
-				}
-				n.docs.Unlock()
-				if err != nil {
+				if err := n.renew(); err != nil {
 					return err
 				}
 			}
 		}
 	}
+}
+
+// renew makes a new world and tells the networks of it.
+func (n *Node) renew() error {
+	n.docs.Lock()
+	defer n.docs.Unlock()
+	if err := n.rebuild(); err != nil {
+		return err
+	}
+	return n.updateNetworks()
 }

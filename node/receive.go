@@ -149,8 +149,11 @@ func (n *Node) abandon(group ...*delivery) {
 
 func (n *Node) parseArrival(a *arrival) {
 	count := a.message.Header().Objects
-	a.objects, a.faults = make([]*stix.Object, count), make([]error, count)
 	a.bytes = len(a.message.Frame())
+	if a.message.Header().Content == protocol.Control {
+		return // statements are few, and read when they are decided about
+	}
+	a.objects, a.faults = make([]*stix.Object, count), make([]error, count)
 	parser := stix.NewParser(n.cfg.Limits)
 	for i := range count {
 		if raw := a.message.Object(i); raw != nil {
@@ -293,7 +296,11 @@ func (n *Node) decideArrival(w *world, a *arrival, fresh map[string]*stix.Object
 	if !a.gossip {
 		base.Action = "sync"
 	}
-	in := store.Arrival{Message: a.message, Audit: []protocol.AuditRow{base}}
+	in := store.Arrival{Message: n.allowedIn(g, a.message), Audit: []protocol.AuditRow{base}}
+	if h.Content == protocol.Control {
+		in.Audit = append(in.Audit, n.readStatements(w, g, a, base)...)
+		return in
+	}
 	own := map[string]*stix.Object{}
 	for _, o := range a.objects {
 		if o != nil && o.Type == "marking-definition" {
@@ -341,6 +348,25 @@ func (n *Node) decideArrival(w *world, a *arrival, fresh map[string]*stix.Object
 	return in
 }
 
+// allowedIn returns a message as it may be stored: after the end of its agreement
+// without its objects, so that the log goes on and no new data comes in.
+func (n *Node) allowedIn(g *governing, m *protocol.Message) *protocol.Message {
+	h := m.Header()
+	if g == nil || g.inForce() || h.Content == protocol.Control {
+		return m
+	}
+	all := make([]int, h.Objects)
+	for i := range all {
+		all[i] = i
+	}
+	bare, err := n.cfg.Codec.Without(m, all...)
+	if err != nil {
+		n.cfg.Logger.Error("the objects of a message cannot be left out", "err", err)
+		return m // they are refused all the same, and in no index
+	}
+	return bare
+}
+
 // textAwaits is said of an object whose marking is not known yet.
 const textAwaits = "it bears a marking whose definition is not here; it is kept, and shown to nobody until the definition comes"
 
@@ -357,6 +383,9 @@ func (n *Node) decideLeaf(w *world, g *governing, h protocol.Header, o *stix.Obj
 		return policy.Decision{Outcome: policy.Refuse, Layer: policy.Governing, Text: "the agreement is not in force here"}, false
 	case stix.IsForgedMarking(o):
 		return policy.Decision{Outcome: policy.Refuse, Layer: policy.Form, Text: textForged}, false
+	}
+	if halted, ok := g.halted[h.Author.Member]; ok {
+		return policy.Decision{Outcome: policy.Refuse, Layer: policy.Governing, Agreement: h.Agreement, Version: g.doc.Version, Text: halted.text}, false
 	}
 	o.Level = stix.LevelOf(o, definition)
 	subject := policy.SubjectOf(o)
@@ -381,6 +410,10 @@ func (n *Node) decideLeaf(w *world, g *governing, h protocol.Header, o *stix.Obj
 func (n *Node) stored(w *world, a *arrival, r store.PutResult) {
 	h := a.message.Header()
 	switch r.Outcome {
+	case store.Stored:
+		if h.Content == protocol.Control {
+			n.tellStated()
+		}
 	case store.Fork:
 		log := h.Log()
 		n.cfg.Logger.Error("an author signed two different messages with one sequence number; its log is stopped",

@@ -19,7 +19,7 @@ func (g *governing) reads(reader protocol.MemberID, topic string) bool {
 // reads, nothing of any other. It implements the network's handler.
 func (n *Node) Frontier(reader protocol.Peer, agreement protocol.AgreementID) protocol.Frontier {
 	g := n.world.Load().agreements[agreement]
-	if g == nil || !g.inForce() {
+	if g == nil || !g.open() {
 		return nil
 	}
 	if !g.public() && !g.stands(reader.Author.Member) {
@@ -41,7 +41,7 @@ func (n *Node) Frontier(reader protocol.Peer, agreement protocol.AgreementID) pr
 func (n *Node) Wants(_ protocol.Peer, agreement protocol.AgreementID, theirs protocol.Frontier) []protocol.Want {
 	w := n.world.Load()
 	g := w.agreements[agreement]
-	if g == nil || !g.inForce() || !n.cfg.Store.Accepting() {
+	if g == nil || !g.open() || !n.cfg.Store.Accepting() {
 		return nil
 	}
 	var wants []protocol.Want
@@ -68,7 +68,7 @@ func (n *Node) Wants(_ protocol.Peer, agreement protocol.AgreementID, theirs pro
 func (n *Node) Serve(ctx context.Context, reader protocol.Peer, agreement protocol.AgreementID, want protocol.Want, yield func(frame []byte) bool) error {
 	w := n.world.Load()
 	g := w.agreements[agreement]
-	if g == nil || !g.inForce() || want.Log.Agreement != agreement || !want.Log.Lane.IsTopic() ||
+	if g == nil || !g.open() || want.Log.Agreement != agreement || !want.Log.Lane.IsTopic() ||
 		(!g.public() && !g.stands(reader.Author.Member)) || !g.reads(reader.Author.Member, want.Log.Lane.Topic) {
 		return errNotAvailable("serve")
 	}
@@ -108,7 +108,7 @@ func (n *Node) redact(w *world, g *governing, reader protocol.Peer, frame []byte
 		return nil, err
 	}
 	h := s.Header()
-	if h.AgreementVersion == g.doc.Version && !g.timed {
+	if h.Content == protocol.Control || (g.inForce() && h.AgreementVersion == g.doc.Version && !g.timed && len(g.halted) == 0) {
 		return frame, nil
 	}
 	m, err := n.cfg.Codec.Reopen(frame)

@@ -68,6 +68,9 @@ func (n *Node) findings(w *world, s *Status) []Finding {
 			add("agreement-"+g.state, Warning, "entente agreements show "+g.doc.Name, "the agreement %s is not in force: %s", g.doc.Name, g.stateText())
 		}
 		for _, p := range g.doc.Parties {
+			if h, ok := g.halted[p.ID]; ok && g.inForce() {
+				add("party-halted", Warning, "entente agreements show "+g.doc.Name, "under %s, %s gets and gives nothing: %s", g.doc.Name, p.Handle, h.text)
+			}
 			if g.party && p.ID != n.cfg.Member && w.members[p.ID] == nil {
 				add("record-missing", Warning, "ask them for it, then: entente members add FILE",
 					"the member record of %s, a party to %s, is not here: nothing can be exchanged with them", p.Handle, g.doc.Name)

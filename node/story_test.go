@@ -108,6 +108,14 @@ func (s *story) play(t *testing.T, d *datadriven.TestData) string {
 			return "error: " + err.Error() + "\n"
 		}
 		return ""
+	case "declare":
+		out, err := at.node.Declare(context.Background(), arg("agreement"), node.StatementRequest{Kind: arg("kind"), Party: arg("party"), Text: strings.TrimSpace(d.Input)})
+		if err != nil {
+			return fmt.Sprintf("%s: %v\n", protocol.KindOf(err), err)
+		}
+		return out.Says + "\n"
+	case "standing":
+		return s.standing(t, at, arg("agreement"))
 	case "tail":
 		return s.tail(t, at, arg("topic"), d.HasArg("resume"))
 	case "tail-ends":
@@ -134,6 +142,23 @@ func (s *story) play(t *testing.T, d *datadriven.TestData) string {
 	}
 	d.Fatalf(t, "unknown command %q", d.Cmd)
 	return ""
+}
+
+// standing tells how an agreement stands at a member, and its parties.
+func (s *story) standing(t *testing.T, at *resident, name string) string {
+	t.Helper()
+	infos, err := at.node.Agreements(context.Background(), name)
+	if err != nil {
+		return "error: " + err.Error() + "\n"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "version %d %s\n", infos[0].Version, infos[0].State)
+	for _, p := range infos[0].Parties {
+		if p.Halted != "" {
+			fmt.Fprintf(&b, "%s: %s\n", p.Handle, p.Halted)
+		}
+	}
+	return b.String()
 }
 
 // objects are those that the input describes, one a line: type, name, and

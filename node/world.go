@@ -92,6 +92,7 @@ const (
 	stateNotParty      = "not-a-party"   // private, and this member is not in it
 	stateUnenforceable = "unenforceable" // some clause means nothing to this node
 	stateFollowed      = "in-force-read" // public, read without being a party
+	stateWithdrawn     = "withdrawn"     // this member has withdrawn, or all others have
 )
 
 // governing is one agreement as it stands.
@@ -105,10 +106,23 @@ type governing struct {
 	party    bool
 	timed    bool                           // some clause has dates of its own
 	topics   map[string][]protocol.MemberID // readers by topic; the zero id is the public
+	halted   map[protocol.MemberID]halt     // parties that get and give nothing
+	// withdrawn is whose withdrawal ended it; "" where nobody's did.
+	withdrawn string
 }
 
 func (g *governing) public() bool  { return g.doc.Visibility == protocol.Public }
 func (g *governing) inForce() bool { return g.state == stateInForce || g.state == stateFollowed }
+
+// open reports whether messages of the agreement pass at all: objects while it is
+// in force; after the end statements go on, so that what must be erased is erased,
+// and who withdrew is known to have done so.
+func (g *governing) open() bool { return g.inForce() || g.ended() }
+
+// ended reports whether the agreement was in force and is no more.
+func (g *governing) ended() bool {
+	return g.party && (g.state == stateExpired || g.state == stateLapsed || g.state == stateWithdrawn)
+}
 
 // stands reports whether the member is a party that is bound.
 func (g *governing) stands(m protocol.MemberID) bool { return g.bound[m] }
@@ -116,6 +130,18 @@ func (g *governing) stands(m protocol.MemberID) bool { return g.bound[m] }
 // readers returns who reads a topic: bound parties that some clause lets read
 // it, and the zero id where anyone may.
 func (g *governing) readers(topic string) []protocol.MemberID { return g.topics[topic] }
+
+// has reports whether the agreement has a topic: one that it names, or that of
+// statements about itself.
+func (g *governing) has(topic string) bool {
+	_, ok := g.topics[topic]
+	return ok
+}
+
+// named returns the topics that the agreement names, sorted.
+func (g *governing) named() []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(g.topics)), func(t string) bool { return t == protocol.AgreementTopic })
+}
 
 // everyone returns the readers of a topic and the parties that are not, for
 // explanations.
@@ -156,6 +182,9 @@ func (g *governing) mayPublish(self protocol.MemberID, topic string) error {
 	case !g.stands(self):
 		return protocol.E(protocol.Refused, op, fmt.Errorf("this member has not signed %s", g.doc.Name), "sign it: entente agreements sign FILE")
 	}
+	if h, ok := g.halted[self]; ok {
+		return protocol.E(protocol.Refused, op, fmt.Errorf("this member may give nothing under %s: %s", g.doc.Name, h.text), show)
+	}
 	return nil
 }
 
@@ -176,6 +205,8 @@ func (g *governing) stateText() string {
 		return "its legal basis lapsed on " + day(g.doc.LegalBasis.Until)
 	case stateNotParty:
 		return "this member is no party to it"
+	case stateWithdrawn:
+		return "over: " + g.withdrawn
 	case stateUnenforceable:
 		return "this node cannot enforce all of it; see: entente doctor"
 	case stateFollowed:
@@ -226,7 +257,7 @@ func (w *world) mayHold(g *governing, log protocol.LogID) bool {
 	if !log.Lane.IsTopic() {
 		return false
 	}
-	if _, ok := g.topics[log.Lane.Topic]; !ok {
+	if !g.has(log.Lane.Topic) {
 		return false
 	}
 	if g.stands(log.Author.Member) {
@@ -265,15 +296,15 @@ func (w *world) topic(name string) (*governing, string, error) {
 		if err != nil {
 			return nil, "", err
 		}
-		if _, ok := g.topics[topic]; !ok {
+		if !slices.Contains(g.named(), topic) {
 			return nil, "", protocol.E(protocol.NotFound, "", fmt.Errorf("%s has no topic %q; it has %s",
-				g.doc.Name, topic, strings.Join(slices.Sorted(maps.Keys(g.topics)), ", ")), "read it: entente agreements show "+g.doc.Name)
+				g.doc.Name, topic, strings.Join(g.named(), ", ")), "read it: entente agreements show "+g.doc.Name)
 		}
 		return g, topic, nil
 	}
 	var found []*governing
 	for _, g := range w.agreements {
-		if _, ok := g.topics[name]; ok {
+		if slices.Contains(g.named(), name) {
 			found = append(found, g)
 		}
 	}

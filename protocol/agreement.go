@@ -1,6 +1,9 @@
 package protocol
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Limits of an agreement (documents spec, "Agreements").
 const (
@@ -136,6 +139,14 @@ type Selector struct {
 	Countries []string
 	Roles     []string
 	Public    bool // "to: public": readers who are no party (public agreements)
+}
+
+// Names reports whether all conditions that the selector gives hold for the party.
+// One without conditions names every party.
+func (s *Selector) Names(p *Party) bool {
+	listed := func(words []string, word string) bool { return len(words) == 0 || slices.Contains(words, word) }
+	return listed(s.Parties, p.Handle) && listed(s.Kinds, p.Kind) && listed(s.Countries, p.Country) &&
+		(len(s.Roles) == 0 || slices.ContainsFunc(p.Roles, func(r string) bool { return slices.Contains(s.Roles, r) })) && !s.Public
 }
 
 // Cut closes a log of a party that an amendment removes.

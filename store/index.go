@@ -358,7 +358,7 @@ func (s *Store) indexStored(ctx context.Context, cursor int64) (entries []change
 			return ctx.Err() == nil
 		}
 		h := m.Header()
-		for i := range h.Objects {
+		for i := 0; i < h.Objects && h.Content == protocol.StixObjects; i++ {
 			if raw := m.Object(i); raw != nil && r.allowed(i) {
 				// What does not parse was refused on the way in, or is damaged;
 				// reads say so.

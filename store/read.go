@@ -87,7 +87,7 @@ type Version struct {
 // version reads one leaf of a message; ok is false where it was erased or is
 // not allowed here.
 func (s *Store) version(m *loaded, position int) (v Version, ok bool, err error) {
-	if !m.record.allowed(position) {
+	if m.message.Header().Content != protocol.StixObjects || !m.record.allowed(position) {
 		return v, false, nil
 	}
 	raw := m.message.Object(position)

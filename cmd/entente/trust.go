@@ -227,6 +227,7 @@ func (c *cli) agreementsCommand() *cobra.Command {
 	cmd.AddCommand(
 		&cobra.Command{Use: "list", Short: "List the agreements that are here", Args: cobra.NoArgs, RunE: list},
 		c.agreementsNew(), c.agreementsAmend(), c.agreementsSign(), c.agreementsHistory(), c.agreementsShow(), c.agreementsInvite(),
+		c.agreementsSuspend(), c.agreementsResume(), c.agreementsTerminate(),
 		&cobra.Command{
 			Use: "import FILE…", Short: "Take agreements and signatures: .yaml with .sigs beside it, .sigs, or .json", Args: cobra.MinimumNArgs(1),
 			RunE: func(cmd *cobra.Command, args []string) error { return c.importFiles(cmd, args) },
@@ -281,7 +282,13 @@ func (c *cli) agreementsShow() *cobra.Command {
 			if c.json {
 				return printJSON(cmd.OutOrStdout(), a)
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "%s, version %d, %s, %s; parties: %s (* signed)\nid %s\n\n", a.Name, a.Version, a.Visibility, a.State, parties(a), a.ID)
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s, version %d, %s, %s; parties: %s (* signed)\nid %s\n", a.Name, a.Version, a.Visibility, a.State, parties(a), a.ID)
+			for _, p := range a.Parties {
+				if p.Halted != "" {
+					fmt.Fprintf(cmd.ErrOrStderr(), "%s gets and gives nothing: %s\n", p.Handle, p.Halted)
+				}
+			}
+			fmt.Fprintln(cmd.ErrOrStderr())
 			_, err = io.WriteString(cmd.OutOrStdout(), a.Document)
 			return err
 		},

@@ -261,6 +261,15 @@ func (c *Client) Invite(ctx context.Context, agreement string, valid time.Durati
 	return t.Ticket, err
 }
 
+// Declare makes a statement about an agreement in the member's name.
+func (c *Client) Declare(ctx context.Context, agreement string, r node.StatementRequest) (node.StatementInfo, error) {
+	at, err := segment("agreement", agreement)
+	if err != nil {
+		return node.StatementInfo{}, err
+	}
+	return put[node.StatementInfo](ctx, c, "/agreements/"+at+"/statements", r)
+}
+
 // Import hands in a document with the lines of its signatures file.
 func (c *Client) Import(ctx context.Context, payload, signatures []byte) (node.Imported, error) {
 	if err := documentsFit(len(payload) + len(signatures)); err != nil {

@@ -81,6 +81,16 @@ func (s *Server) invite(w http.ResponseWriter, r *http.Request) {
 	reply(w, r, Ticket{t}, err)
 }
 
+func (s *Server) declare(w http.ResponseWriter, r *http.Request) {
+	var q node.StatementRequest
+	if err := question(w, r, maxQuestion, &q); err != nil {
+		fail(w, err)
+		return
+	}
+	out, err := s.cfg.Service.Declare(r.Context(), r.PathValue("name"), q)
+	reply(w, r, out, err)
+}
+
 // Upload is a document to import: its text, and the lines of its signatures
 // file where they are not part of it.
 type Upload struct {

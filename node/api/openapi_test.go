@@ -60,7 +60,7 @@ func TestRoutesAreDescribed(t *testing.T) {
 // described are the types behind the schemas.
 func described() []reflect.Type {
 	return []reflect.Type{
-		reflect.TypeFor[Failure](), reflect.TypeFor[Event](), reflect.TypeFor[Health](), reflect.TypeFor[Ticket](), reflect.TypeFor[Upload](), reflect.TypeFor[Values](),
+		reflect.TypeFor[Failure](), reflect.TypeFor[Event](), reflect.TypeFor[Health](), reflect.TypeFor[Ticket](), reflect.TypeFor[Upload](), reflect.TypeFor[Values](), reflect.TypeFor[node.StatementRequest](), reflect.TypeFor[node.StatementInfo](),
 		reflect.TypeFor[node.Status](), reflect.TypeFor[node.MemberInfo](), reflect.TypeFor[node.Imported](), reflect.TypeFor[node.SearchQuery](),
 		reflect.TypeFor[node.AuditQuery](), reflect.TypeFor[node.LookupAnswer](), reflect.TypeFor[node.Explanation](),
 	}
@@ -218,6 +218,10 @@ func operations(c *Client) map[string]func(context.Context) error {
 		"GET /v1/agreements/{name}":      func(ctx context.Context) error { _, err := c.Agreement(ctx, "harbour"); return err },
 		"POST /v1/agreements/{name}/invite": func(ctx context.Context) error {
 			_, err := c.Invite(ctx, "harbour", 36*time.Hour+time.Millisecond)
+			return err
+		},
+		"POST /v1/agreements/{name}/statements": func(ctx context.Context) error {
+			_, err := c.Declare(ctx, "harbour", node.StatementRequest{Kind: "suspension", Party: "vendor", Text: "a reason"})
 			return err
 		},
 		"POST /v1/documents": func(ctx context.Context) error {

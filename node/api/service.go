@@ -23,6 +23,7 @@ type Service interface {
 	Import(ctx context.Context, payload, signatures []byte) (node.Imported, error)
 	Join(ctx context.Context, ticket string) (node.Imported, error)
 	Invite(ctx context.Context, agreement string, valid time.Duration) (string, error)
+	Declare(ctx context.Context, agreement string, r node.StatementRequest) (node.StatementInfo, error)
 	Ping(ctx context.Context, member string) ([]node.NodeInfo, error)
 	Publish(ctx context.Context, r node.PublishRequest) (node.Receipt, error)
 	Get(ctx context.Context, id string) ([]node.Version, error)

@@ -89,6 +89,11 @@ func (f *fake) Invite(_ context.Context, agreement string, valid time.Duration) 
 	return "entente-invite:sample", f.err
 }
 
+// Declare implements Service.
+func (f *fake) Declare(context.Context, string, node.StatementRequest) (node.StatementInfo, error) {
+	return told[node.StatementInfo](f)
+}
+
 // Ping implements Service.
 func (f *fake) Ping(context.Context, string) ([]node.NodeInfo, error) {
 	return told[[]node.NodeInfo](f)

@@ -1,0 +1,432 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"entente/policy"
+	"entente/protocol"
+	"entente/store"
+)
+
+// Statements come in messages of the logs, are stored like all messages, and are
+// read back from there: so they are durable, synced, and seen again after a
+// restart without a place of their own on disk.
+
+// statements is what the members of one agreement have stated on its topic of
+// statements, as far as the logs were read.
+type statements struct {
+	read map[protocol.LogID]uint64 // how far
+	last map[statementKey]spoken
+}
+
+// statementKey tells statements apart that do not supersede each other. There are
+// as many as parties can make of each other, whatever they send.
+type statementKey struct {
+	kind   protocol.StatementKind
+	member protocol.MemberID
+	party  protocol.MemberID
+	name   string
+}
+
+// spoken is a statement that was stored, with the time of its message.
+type spoken struct {
+	sealed *protocol.SealedStatement
+	sent   time.Time
+}
+
+// hear reads what has been stated since it was asked last. The caller holds
+// n.docs.
+func (n *Node) hear(w *world) error {
+	for id, g := range w.agreements {
+		said := n.said[id]
+		if said == nil {
+			said = &statements{read: map[protocol.LogID]uint64{}, last: map[statementKey]spoken{}}
+			n.said[id] = said
+		}
+		for _, e := range n.cfg.Store.Logs(id) {
+			if e.Log.Lane.Topic != protocol.AgreementTopic || e.Position.Sequence <= said.read[e.Log] {
+				continue
+			}
+			var failed error
+			err := n.cfg.Store.Range(e.Log, said.read[e.Log], e.Position.Sequence, func(sequence uint64, frame []byte) bool {
+				var m *protocol.Message
+				if m, failed = n.cfg.Codec.Reopen(frame); failed != nil {
+					return false
+				}
+				said.take(g, m)
+				said.read[e.Log] = sequence
+				return true
+			})
+			if err := errors.Join(err, failed); err != nil {
+				return fmt.Errorf("read the statements about %s: %w", g.doc.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// take keeps the newest of what a message states.
+func (s *statements) take(g *governing, m *protocol.Message) {
+	h := m.Header()
+	for i := range h.Objects {
+		sealed, err := protocol.DecodeStatement(m.Object(i))
+		if err != nil {
+			continue // it was refused, and that written down, when it came
+		}
+		claim := sealed.Claim()
+		if misplaced(claim, h) != nil || claim.Kind.NeedsLeaves() || g.doc.Party(claim.Member) == nil {
+			continue
+		}
+		key := statementKey{claim.Kind, claim.Member, claim.Party, claim.Name}
+		if held, ok := s.last[key]; !ok || claim.Time.After(held.sealed.Claim().Time) {
+			s.last[key] = spoken{sealed, h.Time}
+		}
+	}
+}
+
+// misplaced says why a statement cannot be in a message.
+func misplaced(s protocol.Statement, h protocol.Header) error {
+	switch {
+	case s.Agreement != h.Agreement:
+		return errors.New("it is about another agreement")
+	case s.Member != h.Author.Member:
+		return errors.New("another member than the author of its message makes it")
+	case s.Time.After(h.Time.Add(skew)):
+		return errors.New("its time is after that of its message")
+	case s.Kind.NeedsLeaves() == (h.Lane.Topic == protocol.AgreementTopic):
+		return fmt.Errorf("a %s has no place on this topic", s.Kind)
+	}
+	return nil
+}
+
+// verify checks a statement's signature against the operations keys that its
+// member has had.
+func (w *world) verify(s *protocol.SealedStatement) error {
+	claim := s.Claim()
+	m := w.members[claim.Member]
+	if m == nil {
+		return protocol.Errorf(protocol.Unverified, "verify statement", "no record of member %s is here", claim.Member.Short())
+	}
+	err := protocol.Errorf(protocol.Unverified, "verify statement", "no record of %s has an operations key for %s", w.memberName(claim.Member), claim.Time.Format(time.RFC3339))
+	for _, k := range slices.Backward(slices.Concat(m.profiles, m.records)) {
+		key := k.parsed.Operations
+		if claim.Time.Before(key.From.Add(-skew)) || !claim.Time.Before(key.Until) {
+			continue
+		}
+		if _, err = protocol.OpenStatement(s, key.Key[:]); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// halt is why a party gets and gives nothing, and until when (zero: for good).
+type halt struct {
+	until time.Time
+	text  string
+	by    protocol.MemberID // who suspended it; zero: it withdrew itself, or the document says so
+}
+
+// halt settles which parties get and give nothing: those that an entitled party
+// has suspended, as long as that has not lapsed or been lifted, those that the
+// document suspends, and those that have withdrawn.
+func (w *world) halt(g *governing, said *statements, now time.Time) {
+	g.halted = map[protocol.MemberID]halt{}
+	for _, s := range said.inOrder(w) {
+		signer := g.doc.Party(s.Member)
+		if signer == nil {
+			continue
+		}
+		_, halted := g.halted[s.Member]
+		entitled := !halted && s.Member != s.Party && g.doc.Suspend != nil && g.doc.Suspend.Names(signer)
+		switch s.Kind {
+		case protocol.Withdrawal:
+			g.halted[s.Member] = halt{text: fmt.Sprintf("%s withdrew from the agreement on %s%s", signer.Handle, minute(s.Time), because(s.Text))}
+		case protocol.Suspension:
+			until := s.SuspendedUntil()
+			if p := g.doc.Party(s.Party); entitled && p != nil && now.Before(until) && !g.halted[s.Party].permanent() {
+				w.change(until, now)
+				g.halted[s.Party] = halt{until: until, by: s.Member,
+					text: fmt.Sprintf("%s suspended %s on %s, until %s%s", signer.Handle, p.Handle, minute(s.Time), minute(until), because(s.Text))}
+			}
+		case protocol.Resumption:
+			if entitled && !g.halted[s.Party].permanent() {
+				delete(g.halted, s.Party)
+			}
+		}
+	}
+	for _, p := range g.doc.Parties {
+		if _, ok := g.halted[p.ID]; p.Suspended && !ok {
+			g.halted[p.ID] = halt{text: fmt.Sprintf("version %d of the agreement suspends %s", g.doc.Version, p.Handle)}
+		}
+	}
+	if g.withdrawn = g.over(w.self); g.party && g.inForce() && g.withdrawn != "" {
+		g.state = stateWithdrawn
+	}
+}
+
+// permanent reports whether no statement of another party ends it.
+func (h halt) permanent() bool { return h.text != "" && h.until.IsZero() }
+
+// over says why an agreement binds nobody any more though its document does not
+// say so: this member, or every other, has withdrawn.
+func (g *governing) over(self protocol.MemberID) string {
+	left := 0
+	var last halt
+	for _, p := range g.doc.Parties {
+		h := g.halted[p.ID]
+		if p.ID == self && h.permanent() && !p.Suspended {
+			return h.text
+		}
+		if !h.permanent() || p.Suspended {
+			left++
+			continue
+		}
+		last = h
+	}
+	if left >= 2 || last.text == "" || (left == 1 && len(g.doc.Parties) == 1) {
+		return ""
+	}
+	return last.text
+}
+
+// inOrder returns the verified statements by time.
+func (s *statements) inOrder(w *world) []protocol.Statement {
+	var out []protocol.Statement
+	for _, spoken := range s.last {
+		if w.verify(spoken.sealed) == nil {
+			out = append(out, spoken.sealed.Claim())
+		}
+	}
+	slices.SortFunc(out, func(a, b protocol.Statement) int {
+		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Kind, b.Kind), slices.Compare(a.Member[:], b.Member[:]), slices.Compare(a.Party[:], b.Party[:]))
+	})
+	return out
+}
+
+func minute(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
+
+// because adds what a member gave as its reason.
+func because(text string) string {
+	if text == "" {
+		return ""
+	}
+	return ": " + strings.Join(strings.Fields(text), " ")
+}
+
+// audience is who reads the statements about an agreement: all its parties,
+// whatever was suspended, and anyone where it is public.
+func (g *governing) audience() []protocol.MemberID {
+	var out []protocol.MemberID
+	if g.public() {
+		out = append(out, protocol.MemberID{})
+	}
+	for _, p := range g.doc.Parties {
+		out = append(out, p.ID)
+	}
+	return out
+}
+
+// readStatements verifies what a message states and returns a row for each.
+func (n *Node) readStatements(w *world, g *governing, a *arrival, base protocol.AuditRow) []protocol.AuditRow {
+	h := a.message.Header()
+	rows := make([]protocol.AuditRow, 0, h.Objects)
+	for i := range h.Objects {
+		row := base
+		row.Kind, row.Action, row.Count, row.Bytes, row.Positions = protocol.AuditDecision, "receive", 1, 0, []int{i}
+		row.Outcome, row.Reason = policy.Allow.String(), protocol.AuditReason{Layer: policy.Governing.String()}
+		sealed, err := protocol.DecodeStatement(a.message.Object(i))
+		if err == nil {
+			err = cmp.Or(misplaced(sealed.Claim(), h), w.verify(sealed))
+		}
+		if err != nil {
+			row.Outcome, row.Reason = policy.Refuse.String(), protocol.AuditReason{Layer: policy.Form.String(), Text: "a statement that does not count: " + err.Error()}
+		} else {
+			row.Reason.Text = w.statementText(g, sealed.Claim())
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// statementText puts a statement into words.
+func (w *world) statementText(g *governing, s protocol.Statement) string {
+	who, whom := w.readerNameIn(g, s.Member), w.readerNameIn(g, s.Party)
+	switch s.Kind {
+	case protocol.Suspension:
+		return who + " suspends " + whom + " until " + minute(s.SuspendedUntil()) + because(s.Text)
+	case protocol.Resumption:
+		return who + " lifts the suspension of " + whom + because(s.Text)
+	case protocol.Withdrawal:
+		return who + " withdraws from the agreement" + because(s.Text)
+	case protocol.Score:
+		return fmt.Sprintf("%s counts %s of %s by the contribution %s", who, quantity(int(s.Count), "object"), whom, s.Name)
+	}
+	return who + " makes a statement of the kind " + s.Kind.String() + because(s.Text)
+}
+
+// tellStated has the world renewed soon.
+func (n *Node) tellStated() {
+	select {
+	case n.stated <- struct{}{}:
+	default:
+	}
+}
+
+// StatementRequest is what Declare is asked.
+type StatementRequest struct {
+	Kind  string `json:"kind"`            // "suspension", "resumption" or "withdrawal"
+	Party string `json:"party,omitempty"` // handle or id, for suspension and resumption
+	Text  string `json:"text,omitempty"`  // the reason, for people
+}
+
+// StatementInfo is a statement that counts.
+type StatementInfo struct {
+	Kind   string    `json:"kind"`
+	Member string    `json:"member"` // handle
+	Party  string    `json:"party,omitempty"`
+	Text   string    `json:"text,omitempty"`
+	Time   time.Time `json:"time"`
+	Says   string    `json:"says"` // the whole in words
+}
+
+// Declare makes a statement about an agreement in this member's name: it is
+// signed with the operations key, written to this node's log of statements, works
+// here at once, and elsewhere on receipt.
+//
+// Errors: NotFound for an unknown agreement or party, Refused where this member
+// is not entitled to it, Invalid for what makes no sense.
+func (n *Node) Declare(ctx context.Context, agreement string, r StatementRequest) (StatementInfo, error) {
+	w := n.world.Load()
+	g, err := w.agreement(agreement)
+	if err != nil {
+		return StatementInfo{}, err
+	}
+	s := protocol.Statement{
+		Agreement: g.doc.ID, Version: g.doc.Version, Head: g.doc.Hash, Member: n.cfg.Member,
+		Time: n.now().Truncate(time.Microsecond), Text: r.Text,
+	}
+	if err := w.entitle(g, r, &s); err != nil {
+		return StatementInfo{}, err
+	}
+	if err := n.publishStatements(ctx, g, protocol.AgreementTopic, s); err != nil {
+		return StatementInfo{}, err
+	}
+	if err := n.renew(); err != nil {
+		return StatementInfo{}, err
+	}
+	return w.statementInfo(g, s), nil
+}
+
+// entitle fills in a statement that this member may make.
+func (w *world) entitle(g *governing, r StatementRequest, s *protocol.Statement) error {
+	const op = "declare"
+	self := g.doc.Party(w.self)
+	show := "read it: entente agreements show " + g.doc.Name
+	if self == nil || !g.stands(w.self) {
+		return protocol.E(protocol.Refused, op, fmt.Errorf("this member is no party to %s that has signed it", g.doc.Name), show)
+	}
+	if !g.inForce() {
+		return protocol.E(protocol.Refused, op, fmt.Errorf("the agreement %s is not in force: %s", g.doc.Name, g.stateText()), show)
+	}
+	if r.Kind == protocol.Withdrawal.String() {
+		s.Kind = protocol.Withdrawal
+		if r.Party != "" {
+			return protocol.Errorf(protocol.Invalid, op, "a member can withdraw nobody but itself")
+		}
+		return nil
+	}
+	switch r.Kind {
+	case protocol.Suspension.String():
+		s.Kind = protocol.Suspension
+	case protocol.Resumption.String():
+		s.Kind = protocol.Resumption
+	default:
+		return protocol.E(protocol.Invalid, op, fmt.Errorf("there is no statement %q to make", r.Kind), "suspension, resumption or withdrawal")
+	}
+	party := slices.IndexFunc(g.doc.Parties, func(p protocol.Party) bool { return p.Handle == r.Party || p.ID.String() == r.Party })
+	if party < 0 {
+		return protocol.E(protocol.NotFound, op, fmt.Errorf("%s has no party %q", g.doc.Name, r.Party), show)
+	}
+	p := &g.doc.Parties[party]
+	s.Party = p.ID
+	halted, isHalted := g.halted[p.ID]
+	switch {
+	case p.ID == w.self:
+		return protocol.E(protocol.Invalid, op, errors.New("a member neither suspends itself nor lifts its own suspension"), "to leave: entente agreements terminate "+g.doc.Name)
+	case g.doc.Suspend == nil || !g.doc.Suspend.Names(self):
+		return protocol.E(protocol.Refused, op, fmt.Errorf("%s does not entitle this member to suspend a party, or to lift that", g.doc.Name), show)
+	case g.halted[w.self].text != "":
+		return protocol.E(protocol.Refused, op, fmt.Errorf("this member is suspended itself: %s", g.halted[w.self].text), show)
+	case s.Kind == protocol.Resumption && !isHalted:
+		return protocol.E(protocol.Conflict, op, fmt.Errorf("%s is not suspended", p.Handle), show)
+	case halted.permanent():
+		return protocol.E(protocol.Conflict, op, fmt.Errorf("no statement changes that: %s", halted.text), "write a new version: entente agreements amend "+g.doc.Name)
+	}
+	return nil
+}
+
+func (w *world) statementInfo(g *governing, s protocol.Statement) StatementInfo {
+	info := StatementInfo{Kind: s.Kind.String(), Member: w.readerNameIn(g, s.Member), Text: s.Text, Time: s.Time, Says: w.statementText(g, s)}
+	if !s.Party.IsZero() {
+		info.Party = w.readerNameIn(g, s.Party)
+	}
+	return info
+}
+
+// publishStatements signs statements and appends them, as one message, to this
+// node's log in a lane.
+func (n *Node) publishStatements(ctx context.Context, g *governing, topic string, list ...protocol.Statement) error {
+	leaves := make([][]byte, len(list))
+	for i, s := range list {
+		var err error
+		if leaves[i], err = protocol.SealStatement(s, n.cfg.Operator); err != nil {
+			return err
+		}
+	}
+	log, err := n.ownLog(g, topic)
+	if err != nil {
+		return err
+	}
+	var seed [32]byte
+	n.cfg.Random(seed[:])
+	body, err := n.cfg.Codec.Pack(leaves, seed)
+	if err != nil {
+		return err
+	}
+	w := n.world.Load()
+	rows := []protocol.AuditRow{{
+		Time: n.now(), Kind: protocol.AuditMessage, Action: "state", Outcome: "ok", Agreement: g.doc.ID, Version: g.doc.Version, Topic: topic,
+		Log: &log.ID, Party: n.cfg.Member, Count: len(list), Bytes: int64(body.Size()),
+		Reason: protocol.AuditReason{Layer: policy.Governing.String(), Text: w.statementText(g, list[0])},
+	}}
+	draft := protocol.Draft{
+		Agreement: g.doc.ID, AgreementVersion: g.doc.Version, Lane: log.ID.Lane, Author: log.ID.Author, Epoch: n.cfg.Epoch,
+		Incarnation: log.ID.Incarnation, Time: n.now(), Audience: protocol.Audience{Kind: protocol.AllParties}, Content: protocol.Control, Body: body,
+	}
+	if g.public() {
+		draft.Marking = protocol.Clear
+	}
+	entry, err := n.cfg.Store.Append(ctx, log.ID, func(prev protocol.Position) (*protocol.Message, error) {
+		var supersedes *protocol.Supersession
+		if prev.Sequence == 0 {
+			supersedes = log.Supersedes
+		}
+		rows[0].Sequence = prev.Sequence + 1
+		return n.cfg.Codec.Seal(draft, prev, supersedes, n.cfg.Key)
+	}, []store.Leaf{}, rows)
+	if err != nil {
+		return err
+	}
+	select {
+	case n.outgoing <- outgoing{g.doc.ID, topic, entry.Message.Frame()}:
+	case <-ctx.Done(): // it is in the log; peers get it by sync
+	}
+	return nil
+}
