@@ -29,14 +29,14 @@ func (n *Node) rebuild() error {
 		keys: map[authorKey]protocol.PublicKey{}, retired: map[authorKey]bool{},
 		identities: map[string]protocol.MemberID{},
 	}
-	var records, agreements []protocol.Document
+	var records, agreements []named
 	err := n.cfg.Documents.Load(func(kind, name string, version uint64, payload, signatures []byte) error {
 		sigs, err := protocol.DecodeSignatures(signatures)
 		if err != nil {
 			w.fault("document-damaged", fmt.Sprintf("the signatures of %s version %d cannot be read: %v", name, version, err))
 			return nil
 		}
-		d := protocol.Document{Payload: payload, Signatures: sigs}
+		d := named{protocol.Document{Payload: payload, Signatures: sigs}, name}
 		switch kind {
 		case keptRecords:
 			d.Type = protocol.RecordType
@@ -69,12 +69,18 @@ func (n *Node) rebuild() error {
 	return nil
 }
 
+// named is a document as it is kept.
+type named struct {
+	protocol.Document
+	name string // of its file, without version
+}
+
 // compile makes the policy engine. Rules of unchanged agreements are kept with
 // what they have decided; an agreement that cannot be enforced is not in force.
 func (n *Node) compile(w *world, now time.Time) error {
 	rules := map[protocol.Hash]*policy.Rules{}
 	for _, g := range w.agreements {
-		if !g.inForce() && g.state != stateExpired && g.state != stateLapsed {
+		if !g.ruled() {
 			continue
 		}
 		r := n.rules[g.doc.Hash]
@@ -97,7 +103,7 @@ func (n *Node) compile(w *world, now time.Time) error {
 		g.topics = map[string][]protocol.MemberID{}
 		for _, t := range g.doc.Topics {
 			g.topics[t.Name] = nil
-			if g.open() {
+			if g.ruled() {
 				g.topics[t.Name] = w.topicReaders(g, t.Name, g.lastDay(now))
 			}
 		}
@@ -148,7 +154,7 @@ func (w *world) change(at, now time.Time) {
 }
 
 // takeRecords verifies chains of records and profiles and fills the directory.
-func (w *world) takeRecords(documents []protocol.Document, now time.Time) {
+func (w *world) takeRecords(documents []named, now time.Time) {
 	chains := map[protocol.MemberID][]kept[*protocol.Record]{}
 	for _, d := range documents {
 		r, err := protocol.ParseRecord(d.Payload)
@@ -156,7 +162,7 @@ func (w *world) takeRecords(documents []protocol.Document, now time.Time) {
 			w.fault("document-damaged", fmt.Sprintf("a member record that is kept here cannot be read: %v", err))
 			continue
 		}
-		chains[r.Member] = append(chains[r.Member], kept[*protocol.Record]{r, d})
+		chains[r.Member] = append(chains[r.Member], kept[*protocol.Record]{r, d.Document, d.name})
 	}
 	for id, chain := range chains {
 		slices.SortFunc(chain, func(a, b kept[*protocol.Record]) int { return int(a.parsed.Version) - int(b.parsed.Version) })
@@ -203,7 +209,7 @@ func (w *world) index(m *member, now time.Time) {
 }
 
 // takeAgreements verifies chains of versions and settles which one counts.
-func (w *world) takeAgreements(documents []protocol.Document, now time.Time) {
+func (w *world) takeAgreements(documents []named, now time.Time) {
 	chains := map[protocol.AgreementID][]kept[*protocol.Agreement]{}
 	for _, d := range documents {
 		a, err := protocol.ParseAgreement(d.Payload)
@@ -211,52 +217,12 @@ func (w *world) takeAgreements(documents []protocol.Document, now time.Time) {
 			w.fault("document-damaged", fmt.Sprintf("an agreement that is kept here cannot be read: %v", err))
 			continue
 		}
-		chains[a.ID] = append(chains[a.ID], kept[*protocol.Agreement]{a, d})
+		chains[a.ID] = append(chains[a.ID], kept[*protocol.Agreement]{a, d.Document, d.name})
 	}
 	for id, chain := range chains {
 		slices.SortFunc(chain, func(a, b kept[*protocol.Agreement]) int { return int(a.parsed.Version) - int(b.parsed.Version) })
 		w.agreements[id] = w.settle(chain, now)
 	}
-}
-
-// settle finds the newest version that the required signers have signed; where
-// there is none the newest that is here waits for signatures.
-func (w *world) settle(chain []kept[*protocol.Agreement], now time.Time) *governing {
-	g := &governing{versions: chain, bound: map[protocol.MemberID]bool{}}
-	valid := map[protocol.Hash]protocol.SignedVersion{}
-	signedEver := map[protocol.MemberID]bool{}
-	for _, k := range chain {
-		a := k.parsed
-		var previous []protocol.SignedVersion
-		for _, h := range a.Previous {
-			if p, ok := valid[h]; ok {
-				previous = append(previous, p)
-			}
-		}
-		st, err := protocol.VerifyAgreement(k.document, previous)
-		if err != nil {
-			w.fault("document-unverified", fmt.Sprintf("version %d of the agreement %s does not verify: %v", a.Version, a.Name, err))
-			continue
-		}
-		if g.doc != nil && !st.Valid && g.state != stateWaiting {
-			continue // a proposal beside the version in force
-		}
-		for _, m := range st.Signed {
-			signedEver[m] = true
-		}
-		g.doc, g.signed, g.missing, g.state = a, setOf(st.Signed), st.Missing, stateInForce
-		if st.Valid {
-			valid[a.Hash] = protocol.SignedVersion{Agreement: a, Signers: st.Signed}
-		} else {
-			g.state = stateWaiting
-		}
-	}
-	if g.doc == nil {
-		g.doc, g.state = chain[0].parsed, stateWaiting
-		g.missing = g.doc.Amend
-	}
-	w.settleState(g, signedEver, now)
-	return g
 }
 
 func (w *world) settleState(g *governing, signedEver map[protocol.MemberID]bool, now time.Time) {
@@ -290,7 +256,7 @@ func (w *world) settleState(g *governing, signedEver map[protocol.MemberID]bool,
 		w.change(at, now)
 	}
 	switch {
-	case g.state == stateWaiting:
+	case g.state == stateWaiting, g.state == stateForked:
 	case unsigned > 0:
 		// A party is bound by its own signature alone, so nothing flows under
 		// a document that names one who has not signed.

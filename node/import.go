@@ -115,7 +115,7 @@ func boolInt(b bool) int {
 
 func (n *Node) takeOne(d protocol.Document, only protocol.AgreementID, from string) (Imported, bool, error) {
 	if d.Type == protocol.AgreementType {
-		return n.takeAgreement(d, only)
+		return n.takeAgreement(d, only, from)
 	}
 	return n.takeRecord(d, from)
 }
@@ -212,8 +212,13 @@ func (w *world) freeName(handle string, id protocol.MemberID) string {
 	return handle
 }
 
-// takeAgreement keeps a version of an agreement, or more signatures of one.
-func (n *Node) takeAgreement(d protocol.Document, only protocol.AgreementID) (Imported, bool, error) {
+// maxSiblings is how many versions of one number are kept that are not valid:
+// proposals that their parties have not all signed.
+const maxSiblings = 8
+
+// takeAgreement keeps a version of an agreement, or more signatures of one. from
+// is the peer that sent it, or "".
+func (n *Node) takeAgreement(d protocol.Document, only protocol.AgreementID, from string) (Imported, bool, error) {
 	const op = "import"
 	a, err := protocol.ParseAgreement(d.Payload)
 	if err != nil {
@@ -225,35 +230,41 @@ func (n *Node) takeAgreement(d protocol.Document, only protocol.AgreementID) (Im
 	}
 	w := n.world.Load()
 	g := w.agreements[a.ID]
-	party := slices.ContainsFunc(a.Parties, func(p protocol.Party) bool { return p.ID == n.cfg.Member })
-	if g == nil && !party && a.Visibility == protocol.Private {
+	if g == nil && a.Party(n.cfg.Member) == nil && a.Visibility == protocol.Private {
 		return done, false, protocol.E(protocol.Refused, op, fmt.Errorf("the agreement %s is private, and this member is no party to it", a.Name),
 			"see who the parties are: grep -A3 parties FILE; this member's id: entente status")
 	}
 	var previous []protocol.SignedVersion
 	known := protocol.Document{}
+	siblings := 0
 	if g != nil {
 		for _, v := range g.versions {
-			if v.parsed.Hash == a.Hash {
+			_, valid := g.valid[v.parsed.Hash]
+			switch {
+			case v.parsed.Hash == a.Hash:
 				known = v.document
+			case v.parsed.Version == a.Version && !valid:
+				siblings++
 			}
-			if slices.Contains(a.Previous, v.parsed.Hash) {
+			if slices.Contains(a.Previous, v.parsed.Hash) && !valid {
 				previous = append(previous, protocol.SignedVersion{Agreement: v.parsed, Signers: protocol.Signers(v.document, v.parsed)})
 			}
 		}
-		if known.Payload == nil && a.Version <= g.doc.Version && g.inForce() {
-			return done, false, protocol.E(protocol.Conflict, op,
-				fmt.Errorf("version %d of %s is in force; this is a version %d that is not among those before it, and versions only rise", g.doc.Version, a.Name, a.Version),
-				"compare with: entente agreements show "+a.Name)
-		}
+		previous = append(previous, g.before(a)...)
 	}
 	if len(previous) != len(a.Previous) {
 		return done, false, protocol.E(protocol.Unverified, op, fmt.Errorf("version %d of %s builds on a version that is not here", a.Version, a.Name),
 			"import the versions before it first")
 	}
 	all := protocol.Document{Type: d.Type, Payload: d.Payload, Signatures: protocol.MergeSignatures(known.Signatures, d.Signatures)}
-	if _, err := protocol.VerifyAgreement(all, previous); err != nil {
+	st, err := protocol.VerifyAgreement(all, previous)
+	if err != nil {
 		return done, false, err
+	}
+	if g != nil && known.Payload == nil && !st.Valid {
+		if err := g.mayPropose(a, st, siblings, from != ""); err != nil {
+			return done, false, err
+		}
 	}
 	// Strangers' signatures, true as they may be, would only fill the room.
 	asked := []*protocol.Agreement{a}
@@ -266,13 +277,46 @@ func (n *Node) takeAgreement(d protocol.Document, only protocol.AgreementID) (Im
 		done.Text = "nothing new in it: " + done.Text
 		return done, false, nil
 	}
+	return done, true, n.cfg.Documents.Save(keptAgreements, w.fileName(a), a.Version, d.Payload, protocol.EncodeSignatures(merged))
+}
+
+// mayPropose says why a version that is not fully signed is not kept.
+func (g *governing) mayPropose(a *protocol.Agreement, st protocol.Standing, siblings int, fromPeer bool) error {
+	const op = "import"
+	switch {
+	case a.Version <= g.doc.Version && g.open():
+		return protocol.E(protocol.Conflict, op,
+			fmt.Errorf("version %d of %s is in force; this is a version %d that is not among those before it, and versions only rise", g.doc.Version, a.Name, a.Version),
+			"compare with: entente agreements show "+a.Name)
+	case fromPeer && len(st.Signed) == 0:
+		return protocol.Errorf(protocol.Unverified, op, "none of its parties has signed version %d of %s, which a peer sent", a.Version, a.Name)
+	case siblings >= maxSiblings:
+		return protocol.E(protocol.Limit, op, fmt.Errorf("%d proposals for version %d of %s are here already", siblings, a.Version, a.Name),
+			"agree on one of them: entente agreements history "+a.Name)
+	}
+	return nil
+}
+
+// fileName returns the name under which a version is kept: two agreements of one
+// name, and two versions of one number, lie side by side.
+func (w *world) fileName(a *protocol.Agreement) string {
 	name := a.Name
 	for id, other := range w.agreements {
 		if id != a.ID && other.doc.Name == a.Name {
 			name = a.Name + "-" + a.ID.Short()
 		}
 	}
-	return done, true, n.cfg.Documents.Save(keptAgreements, name, a.Version, d.Payload, protocol.EncodeSignatures(merged))
+	if g := w.agreements[a.ID]; g != nil {
+		for _, v := range g.versions {
+			switch {
+			case v.parsed.Hash == a.Hash:
+				return v.name
+			case v.parsed.Version == a.Version:
+				name = a.Name + "-" + a.Hash.Short()
+			}
+		}
+	}
+	return name
 }
 
 // imported says where a document stands now and what to do next.

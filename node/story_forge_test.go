@@ -161,14 +161,24 @@ func (s *story) write(t *testing.T, d *datadriven.TestData, arg func(string) str
 		_, rest, _ = strings.Cut(rest, "\n")
 		text = from + "  until: " + until + "\n" + rest
 	}
-	if arg("version") == "2" {
+	if version := arg("version"); version != "" {
 		first := s.firsts[arg("name")]
-		text = strings.Replace(text, "version: 1\n", fmt.Sprintf("version: 2\nagreement: %q\nprevious: [%q]\n", first.ID.String(), first.Hash.String()), 1)
+		previous := []string{fmt.Sprintf("%q", first.Hash)}
+		if labels := arg("previous"); labels != "" {
+			previous = nil
+			for _, label := range strings.Split(labels, "+") {
+				previous = append(previous, fmt.Sprintf("%q", protocol.PayloadHash(s.labels[label])))
+			}
+		}
+		text = strings.Replace(text, "version: 1\n", fmt.Sprintf("version: %s\nagreement: %q\nprevious: [%s]\n", version, first.ID.String(), strings.Join(previous, ", ")), 1)
 		_, secret, _ := strings.Cut(text, "secret: ")
 		secret, _, _ = strings.Cut(secret, "\n")
-		text = strings.Replace(text, secret, fmt.Sprintf("\"%x\"", sha256.Sum256([]byte("secret of version 2"))), 1)
+		text = strings.Replace(text, secret, fmt.Sprintf("\"%x\"", sha256.Sum256([]byte("secret of version "+version+d.Input))), 1)
 	}
 	s.payload, s.signatures = []byte(text), nil
+	if label := arg("label"); label != "" {
+		s.labels[label] = s.payload
+	}
 	for _, p := range signers {
 		sig := protocol.SignDocument(protocol.AgreementType, s.payload, p.record.Member, p.keys[protocol.RootKey])
 		if d.HasArg("wrong") {

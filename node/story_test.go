@@ -29,7 +29,7 @@ func TestStories(t *testing.T) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &story{
-					lab: newLab(t), tails: map[string]*follower{}, stops: map[string]context.CancelFunc{}, firsts: map[string]*protocol.Agreement{},
+					lab: newLab(t), tails: map[string]*follower{}, stops: map[string]context.CancelFunc{}, firsts: map[string]*protocol.Agreement{}, labels: map[string][]byte{},
 				}
 				datadriven.RunTest(t, file, func(t *testing.T, d *datadriven.TestData) string { return s.play(t, d) })
 			})
@@ -43,6 +43,7 @@ type story struct {
 	tails      map[string]*follower           // by member
 	stops      map[string]context.CancelFunc  // of tails
 	firsts     map[string]*protocol.Agreement // version 1, by name
+	labels     map[string][]byte              // payloads of documents, by label
 	payload    []byte                         // of the document that was written last
 	signatures []protocol.Signature
 }

@@ -48,6 +48,7 @@ type member struct {
 type kept[T any] struct {
 	parsed   T
 	document protocol.Document
+	name     string // of its file, without version
 }
 
 // latest returns the newest record, or else the newest profile.
@@ -92,6 +93,7 @@ const (
 	stateNotParty      = "not-a-party"   // private, and this member is not in it
 	stateUnenforceable = "unenforceable" // some clause means nothing to this node
 	stateFollowed      = "in-force-read" // public, read without being a party
+	stateForked        = "forked"        // two versions that exclude each other are signed
 	stateWithdrawn     = "withdrawn"     // this member has withdrawn, or all others have
 )
 
@@ -99,14 +101,18 @@ const (
 type governing struct {
 	doc      *protocol.Agreement         // the version that counts
 	versions []kept[*protocol.Agreement] // all that are here, oldest first
-	signed   map[protocol.MemberID]bool  // of doc
-	bound    map[protocol.MemberID]bool  // parties of doc that have signed this or an earlier version
-	missing  int                         // signatures of doc still wanting
-	state    string
-	party    bool
-	timed    bool                           // some clause has dates of its own
-	topics   map[string][]protocol.MemberID // readers by topic; the zero id is the public
-	halted   map[protocol.MemberID]halt     // parties that get and give nothing
+	valid    map[protocol.Hash]protocol.SignedVersion
+	heads    []*protocol.Agreement // valid versions that no valid one builds on; several are a fork
+	// proposals build on a head and have not all signatures that they need.
+	proposals []*protocol.Agreement
+	signed    map[protocol.MemberID]bool // of doc
+	bound     map[protocol.MemberID]bool // parties of doc that have signed this or an earlier version
+	missing   int                        // signatures of doc still wanting
+	state     string
+	party     bool
+	timed     bool                           // some clause has dates of its own
+	topics    map[string][]protocol.MemberID // readers by topic; the zero id is the public
+	halted    map[protocol.MemberID]halt     // parties that get and give nothing
 	// withdrawn is whose withdrawal ended it; "" where nobody's did.
 	withdrawn string
 }
@@ -119,9 +125,16 @@ func (g *governing) inForce() bool { return g.state == stateInForce || g.state =
 // and who withdrew is known to have done so.
 func (g *governing) open() bool { return g.inForce() || g.ended() }
 
-// ended reports whether the agreement was in force and is no more.
+// ended reports whether the agreement was in force and is no more, or not now.
 func (g *governing) ended() bool {
-	return g.party && (g.state == stateExpired || g.state == stateLapsed || g.state == stateWithdrawn)
+	return g.party && (g.state == stateExpired || g.state == stateLapsed || g.state == stateWithdrawn || g.state == stateForked)
+}
+
+// ruled reports whether policy knows the agreement: while it is in force, and
+// when its time is over, so that who read a topic goes on to be told what it may
+// keep.
+func (g *governing) ruled() bool {
+	return g.inForce() || g.state == stateExpired || g.state == stateLapsed
 }
 
 // stands reports whether the member is a party that is bound.
@@ -205,6 +218,8 @@ func (g *governing) stateText() string {
 		return "its legal basis lapsed on " + day(g.doc.LegalBasis.Until)
 	case stateNotParty:
 		return "this member is no party to it"
+	case stateForked:
+		return fmt.Sprintf("%d versions that exclude each other are signed; %s signed more than one", len(g.heads), strings.Join(g.doubleSigners(), " and "))
 	case stateWithdrawn:
 		return "over: " + g.withdrawn
 	case stateUnenforceable:

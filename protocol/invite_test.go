@@ -63,7 +63,7 @@ func TestStatementRefusals(t *testing.T) {
 	for says, change := range map[string]func(*Statement){
 		"kind 0":       func(s *Statement) { s.Kind = 0 },
 		"a party":      func(s *Statement) { s.Kind = Suspension },
-		"kind 11":      func(s *Statement) { s.Kind = 11 },
+		"kind 12":      func(s *Statement) { s.Kind = 12 },
 		"needs a text": func(s *Statement) { s.Kind, s.Leaves = Request, []Leaf{{testHash("log"), 1, 0}} },
 		"there twice": func(s *Statement) {
 			s.Kind, s.Leaves = Tombstone, []Leaf{{testHash("log"), 1, 0}, {testHash("log"), 1, 0}}

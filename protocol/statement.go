@@ -23,6 +23,8 @@ const (
 	Request    StatementKind = 8  // may the objects at Leaves be passed on, as Text says
 	Grant      StatementKind = 9  // they may, as the request About asks, before Until
 	Denial     StatementKind = 10 // they may not
+
+	Endorsement StatementKind = 11 // the signer has signed the version of the agreement whose payload hash is About
 )
 
 // SuspensionLife is how long a suspension works that no amendment confirms.
@@ -151,7 +153,7 @@ func DecodeStatement(data []byte) (*SealedStatement, error) {
 	switch {
 	case w.Format > FormatVersion:
 		return nil, unknownFormat(op, w.Format)
-	case w.Kind > uint8(Denial) && w.Kind <= maxStatementKind:
+	case w.Kind > uint8(Endorsement) && w.Kind <= maxStatementKind:
 		return nil, E(Unverified, op, fmt.Errorf("statement kind %d is not defined in this version", w.Kind), "update this node")
 	case err != nil:
 		return nil, E(Malformed, op, err, "")

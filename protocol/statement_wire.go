@@ -70,6 +70,8 @@ func statementFields(k StatementKind) (fields int, known bool) {
 		fields = hasAbout | hasUntil | mayHaveText
 	case Denial:
 		fields = hasAbout | mayHaveText
+	case Endorsement:
+		fields = hasAbout | mayHaveText
 	default:
 		known = false
 	}
@@ -225,7 +227,7 @@ func (k StatementKind) NeedsLeaves() bool {
 
 // String names the kind in one word.
 func (k StatementKind) String() string {
-	words := [...]string{"", "freshness", "suspension", "resumption", "withdrawal", "tombstone", "receipt", "score", "request", "grant", "denial"}
+	words := [...]string{"", "freshness", "suspension", "resumption", "withdrawal", "tombstone", "receipt", "score", "request", "grant", "denial", "endorsement"}
 	if int(k) >= len(words) {
 		return "statement"
 	}

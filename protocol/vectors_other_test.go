@@ -209,6 +209,7 @@ func exampleStatements() []Statement {
 	add(Request, func(s *Statement) { s.Leaves, s.Text = leaves, "To our clients, to warn them." })
 	add(Grant, func(s *Statement) { s.About, s.Until = testHash("request"), base.Time.AddDate(0, 1, 0) })
 	add(Denial, func(s *Statement) { s.About, s.Text = testHash("request"), "Not before the arrest." })
+	add(Endorsement, func(s *Statement) { s.About = testHash("payload") })
 	return out
 }
 
@@ -271,7 +272,7 @@ func TestStatementVectors(t *testing.T) {
 		refuse("a leaf of no log", dead.with(t, 10, append([]byte{0x81}, leaf...)).bytes(), Malformed),
 		refuse("a leaf twice", dead.with(t, 10, append(append([]byte{0x82}, one...), one...)).bytes(), Malformed),
 		refuse("513 leaves", dead.with(t, 10, append([]byte{0x99, 2, 1}, bytes.Repeat(one, 513)...)).bytes(), Malformed),
-		refuse("kind 11, not known yet", p.with(t, 2, []byte{11}).bytes(), Unverified),
+		refuse("kind 12, not known yet", p.with(t, 2, []byte{12}).bytes(), Unverified),
 		refuse("kind 63, not known yet", p.with(t, 2, item(t, 63)).bytes(), Unverified),
 		refuse("kind 64", p.with(t, 2, item(t, 64)).bytes(), Malformed),
 		refuse("version 0", p.with(t, 4, []byte{0}).bytes(), Malformed),
