@@ -209,6 +209,8 @@ type AgreementInfo struct {
 	Signed     []string    `json:"signed"`             // handles
 	Missing    int         `json:"missing"`            // signatures still needed
 	Document   string      `json:"document,omitempty"` // text as signed; where one agreement was asked for
+	// Signatures are the lines of that text's signatures file.
+	Signatures string `json:"signatures,omitempty"`
 	// Versions are all that are here, oldest first; where one was asked for.
 	Versions []VersionInfo `json:"versions,omitempty"`
 }
@@ -222,6 +224,7 @@ type VersionInfo struct {
 	Until    time.Time `json:"until"`
 	Signed   []string  `json:"signed"` // handles of its parties that have
 	Counts   bool      `json:"counts"` // it is the version that the agreement's state speaks of
+	Valid    bool      `json:"valid"`  // those whom it and the version before it demand have signed
 }
 
 // PartyInfo tells about a party of an agreement.

@@ -20,14 +20,21 @@ import (
 // Errors: Invalid for what cannot be read, BadSignature for a false signature,
 // Conflict for another document under the same version, Unverified where the
 // version before is missing.
-func (n *Node) Import(_ context.Context, payload, signatures []byte) (Imported, error) {
+func (n *Node) Import(ctx context.Context, payload, signatures []byte) (Imported, error) {
 	d, err := n.document(payload, signatures)
 	if err != nil {
 		return Imported{}, err
 	}
+	before := n.world.Load()
 	out, err := n.take([]protocol.Document{d}, protocol.AgreementID{}, "")
 	if err != nil {
 		return Imported{}, err
+	}
+	if d.Type == protocol.AgreementType && n.world.Load() != before {
+		if err := n.endorse(ctx, protocol.PayloadHash(d.Payload)); err != nil {
+			// The documents are kept, and reach the others by sync all the same.
+			n.cfg.Logger.Warn("the others were not told of the new version", "err", err)
+		}
 	}
 	return out[0], nil
 }
@@ -459,31 +466,61 @@ func (n *Node) Invite(_ context.Context, agreement string, valid time.Duration) 
 	return protocol.SealInvite(inv, n.cfg.Operator)
 }
 
-// Agreements lists agreements; name selects one ("" all) and adds its text.
+// Agreements lists agreements; name selects one ("" all) and adds the text of the
+// version that counts, or of the one that stands behind an @: its number, or the
+// beginning of its hash.
 func (n *Node) Agreements(_ context.Context, name string) ([]AgreementInfo, error) {
 	w := n.world.Load()
 	if name == "" {
 		return n.agreementInfos(w), nil
 	}
+	name, wanted, _ := strings.Cut(name, "@")
 	g, err := w.agreement(name)
+	if err != nil {
+		return nil, err
+	}
+	shown, err := g.version(wanted)
 	if err != nil {
 		return nil, err
 	}
 	info := w.agreementInfo(g)
 	for _, v := range g.versions {
-		counts := v.parsed.Hash == g.doc.Hash
-		if counts {
-			info.Document = string(v.document.Payload)
+		if v.parsed.Hash == shown {
+			info.Document, info.Signatures = string(v.document.Payload), string(protocol.EncodeSignatures(v.document.Signatures))
 		}
-		info.Versions = append(info.Versions, versionInfo(v, counts))
+		_, valid := g.valid[v.parsed.Hash]
+		info.Versions = append(info.Versions, versionInfo(v, v.parsed.Hash == g.doc.Hash, valid))
 	}
 	return []AgreementInfo{info}, nil
 }
 
-func versionInfo(v kept[*protocol.Agreement], counts bool) VersionInfo {
+// version finds a version by its number or the beginning of its hash; "" is the
+// one that counts.
+func (g *governing) version(wanted string) (protocol.Hash, error) {
+	if wanted == "" {
+		return g.doc.Hash, nil
+	}
+	var found []protocol.Hash
+	for _, v := range g.versions {
+		if fmt.Sprint(v.parsed.Version) == wanted || (len(wanted) >= 8 && strings.HasPrefix(v.parsed.Hash.String(), wanted)) {
+			found = append(found, v.parsed.Hash)
+		}
+	}
+	list := "see which there are: entente agreements history " + g.doc.Name
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return protocol.Hash{}, protocol.E(protocol.NotFound, "", fmt.Errorf("%s has no version %.80q here", g.doc.Name, wanted), list)
+	default:
+		return protocol.Hash{}, protocol.E(protocol.Conflict, "", fmt.Errorf("%s has %d versions %s", g.doc.Name, len(found), wanted), "name it by its hash; "+list)
+	}
+}
+
+func versionInfo(v kept[*protocol.Agreement], counts, valid bool) VersionInfo {
 	a := v.parsed
 	out := VersionInfo{
-		Version: a.Version, Hash: a.Hash.String(), From: a.From, Until: a.Until, Counts: counts, Previous: []string{}, Signed: []string{},
+		Version: a.Version, Hash: a.Hash.String(), From: a.From, Until: a.Until, Counts: counts, Valid: valid, Previous: []string{}, Signed: []string{},
 	}
 	for _, h := range a.Previous {
 		out.Previous = append(out.Previous, h.String())

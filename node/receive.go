@@ -412,7 +412,7 @@ func (n *Node) stored(w *world, a *arrival, r store.PutResult) {
 	switch r.Outcome {
 	case store.Stored:
 		if h.Content == protocol.Control {
-			n.tellStated()
+			n.heed(w, a.message)
 		}
 	case store.Fork:
 		log := h.Log()

@@ -265,10 +265,64 @@ func (w *world) statementText(g *governing, s protocol.Statement) string {
 		return who + " lifts the suspension of " + whom + because(s.Text)
 	case protocol.Withdrawal:
 		return who + " withdraws from the agreement" + because(s.Text)
+	case protocol.Endorsement:
+		return who + " has signed " + g.versionText(s.About)
 	case protocol.Score:
 		return fmt.Sprintf("%s counts %s of %s by the contribution %s", who, quantity(int(s.Count), "object"), whom, s.Name)
 	}
 	return who + " makes a statement of the kind " + s.Kind.String() + because(s.Text)
+}
+
+// versionText names a version by its number where it is here.
+func (g *governing) versionText(hash protocol.Hash) string {
+	for _, v := range g.versions {
+		if v.parsed.Hash == hash {
+			return fmt.Sprintf("version %d (%s)", v.parsed.Version, hash.Short())
+		}
+	}
+	return "a version that is not here yet (" + hash.Short() + ")"
+}
+
+// endorse tells the parties of an agreement that this member has signed a version,
+// so that their nodes ask for it at once and not by the clock.
+func (n *Node) endorse(ctx context.Context, version protocol.Hash) error {
+	w := n.world.Load()
+	for _, g := range w.agreements {
+		if !g.open() || !g.stands(n.cfg.Member) || !g.signedBy(version, n.cfg.Member) {
+			continue
+		}
+		return n.publishStatements(ctx, g, protocol.AgreementTopic, protocol.Statement{
+			Kind: protocol.Endorsement, Agreement: g.doc.ID, Version: g.doc.Version, Head: g.doc.Hash, Member: n.cfg.Member,
+			Time: n.now().Truncate(time.Microsecond), About: version,
+		})
+	}
+	return nil
+}
+
+// signedBy reports whether a version is here with a member's signature.
+func (g *governing) signedBy(version protocol.Hash, member protocol.MemberID) bool {
+	return slices.ContainsFunc(g.versions, func(v kept[*protocol.Agreement]) bool {
+		return v.parsed.Hash == version && slices.Contains(protocol.Signers(v.document, v.parsed), member)
+	})
+}
+
+// heed acts on the statements of a message that was stored.
+func (n *Node) heed(w *world, m *protocol.Message) {
+	n.tellStated()
+	h := m.Header()
+	g := w.agreements[h.Agreement]
+	for i := 0; i < h.Objects && g != nil; i++ {
+		sealed, err := protocol.DecodeStatement(m.Object(i))
+		if err != nil || sealed.Claim().Kind != protocol.Endorsement {
+			continue
+		}
+		if claim := sealed.Claim(); !g.signedBy(claim.About, claim.Member) {
+			for range min(len(g.doc.Parties), 8) { // with as many peers in turn; one will have it
+				n.resync(w, h.Agreement)
+			}
+			return
+		}
+	}
 }
 
 // tellStated has the world renewed soon.

@@ -67,6 +67,11 @@ func (n *Node) findings(w *world, s *Status) []Finding {
 		case !g.inForce():
 			add("agreement-"+g.state, Warning, "entente agreements show "+g.doc.Name, "the agreement %s is not in force: %s", g.doc.Name, g.stateText())
 		}
+		for _, a := range g.proposals {
+			if !g.signedBy(a.Hash, n.cfg.Member) {
+				add("agreement-proposed", Warning, "entente agreements accept "+g.doc.Name+"@"+a.Hash.Short(), "version %d of %s is proposed and waits for this member's signature", a.Version, g.doc.Name)
+			}
+		}
 		for _, p := range g.doc.Parties {
 			if h, ok := g.halted[p.ID]; ok && g.inForce() {
 				add("party-halted", Warning, "entente agreements show "+g.doc.Name, "under %s, %s gets and gives nothing: %s", g.doc.Name, p.Handle, h.text)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -227,6 +228,7 @@ func (c *cli) agreementsCommand() *cobra.Command {
 	cmd.AddCommand(
 		&cobra.Command{Use: "list", Short: "List the agreements that are here", Args: cobra.NoArgs, RunE: list},
 		c.agreementsNew(), c.agreementsAmend(), c.agreementsSign(), c.agreementsHistory(), c.agreementsShow(), c.agreementsInvite(),
+		c.agreementsPropose(), c.agreementsAccept(),
 		c.agreementsSuspend(), c.agreementsResume(), c.agreementsTerminate(),
 		&cobra.Command{
 			Use: "import FILE…", Short: "Take agreements and signatures: .yaml with .sigs beside it, .sigs, or .json", Args: cobra.MinimumNArgs(1),
@@ -406,18 +408,27 @@ send their .sigs back, which agreements import takes.`,
 	return cmd
 }
 
-func (c *cli) sign(cmd *cobra.Command, file, keyPath string) error {
-	const op = "agreements sign"
-	if keyPath == "" {
-		keyPath = filepath.Join(c.home, "keys", keyFiles()[protocol.RootKey])
+// rootKey reads this member's root key from a file; "" is that of the home.
+func (c *cli) rootKey(op, path string) (ed25519.PrivateKey, error) {
+	if path == "" {
+		path = filepath.Join(c.home, "keys", keyFiles()[protocol.RootKey])
 	}
-	text, err := os.ReadFile(keyPath)
+	text, err := os.ReadFile(path)
 	if err != nil {
-		return protocol.E(protocol.NotFound, op, err, "name the file of the root key with --key, or make a member: entente init")
+		return nil, protocol.E(protocol.NotFound, op, err, "name the file of the root key with --key, or make a member: entente init")
 	}
 	key, err := protocol.ParseSecretKey(protocol.RootKey, string(text))
 	if err != nil {
-		return protocol.E(protocol.Invalid, op+" "+keyPath, err, "")
+		return nil, protocol.E(protocol.Invalid, op+" "+path, err, "")
+	}
+	return key, nil
+}
+
+func (c *cli) sign(cmd *cobra.Command, file, keyPath string) error {
+	const op = "agreements sign"
+	key, err := c.rootKey(op, keyPath)
+	if err != nil {
+		return err
 	}
 	payload, signatures, err := readDocument(cmd.InOrStdin(), file)
 	if err != nil {

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"entente/node"
+	"entente/protocol"
+)
+
+func (c *cli) agreementsPropose() *cobra.Command {
+	var keyPath string
+	cmd := &cobra.Command{
+		Use: "propose FILE", Short: "Sign a new version and pass it to the other parties' nodes", Args: cobra.ExactArgs(1),
+		Long: `Signs the new version of an agreement in FILE with this member's root key and
+gives it to the running node, from which the nodes of the parties of the version
+in force get it. They look at it and sign it with: entente agreements accept NAME.
+
+A first version has no parties that are bound yet: send it as a file, and import
+what comes back.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			payload, signatures, err := readDocument(cmd.InOrStdin(), args[0])
+			if err != nil {
+				return err
+			}
+			return c.signInto(cmd, "agreements propose", payload, signatures, keyPath)
+		},
+	}
+	cmd.Flags().StringVar(&keyPath, "key", "", "file of the root key (default HOME/keys/root.key)")
+	return cmd
+}
+
+// signInto adds this member's signature to a document and gives it to the node.
+func (c *cli) signInto(cmd *cobra.Command, op string, payload, signatures []byte, keyPath string) error {
+	key, err := c.rootKey(op, keyPath)
+	if err != nil {
+		return err
+	}
+	a, err := protocol.ParseAgreement(payload)
+	if err != nil {
+		return protocol.E(protocol.Invalid, op, err, "mend the file; nothing was signed")
+	}
+	at := slices.IndexFunc(a.Parties, func(p protocol.Party) bool { return p.Root == protocol.PublicOf(key) })
+	if at < 0 {
+		return protocol.E(protocol.Refused, op, fmt.Errorf("no party of %s has this root key", a.Name), "use the key of a party, or add the member to the parties first")
+	}
+	have, err := protocol.DecodeSignatures(signatures)
+	if err != nil {
+		return err
+	}
+	merged := protocol.MergeSignatures(have, []protocol.Signature{protocol.SignDocument(protocol.AgreementType, payload, a.Parties[at].ID, key)})
+	done, err := c.client().Import(cmd.Context(), payload, protocol.EncodeSignatures(merged))
+	if err != nil {
+		return err
+	}
+	if c.json {
+		return printJSON(cmd.OutOrStdout(), done)
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "Signed version %d of %s as %s. The agreement: %s.\n", a.Version, a.Name, a.Parties[at].Handle, clean(done.Text))
+	return err
+}
+
+func (c *cli) agreementsAccept() *cobra.Command {
+	var keyPath string
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "accept NAME[@VERSION]", Short: "Sign a version that another party has proposed", Args: cobra.ExactArgs(1),
+		Long: `Signs a version of an agreement that is here and that this member has not signed:
+the newest one, or the one behind the @ (its number, or the beginning of its hash
+where several have that number). Read it before: entente agreements show NAME@VERSION,
+and see what would change: entente agreements compare.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			const op = "agreements accept"
+			a, err := c.client().Agreement(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			v, err := proposed(a, args[0])
+			if err != nil {
+				return err
+			}
+			if a, err = c.client().Agreement(cmd.Context(), a.ID+"@"+v.Hash); err != nil {
+				return err
+			}
+			if !yes {
+				return protocol.E(protocol.Refused, op, fmt.Errorf("version %d of %s (sha256 %s), signed by %s so far, would be signed", v.Version, a.Name, v.Hash, orNobody(v.Signed)),
+					fmt.Sprintf("read it: entente agreements show %s@%s; then say so again with --yes", a.Name, v.Hash[:12]))
+			}
+			return c.signInto(cmd, op, []byte(a.Document), []byte(a.Signatures), keyPath)
+		},
+	}
+	cmd.Flags().StringVar(&keyPath, "key", "", "file of the root key (default HOME/keys/root.key)")
+	cmd.Flags().BoolVar(&yes, "yes", false, "sign without being asked again")
+	return cmd
+}
+
+func orNobody(handles []string) string {
+	if len(handles) == 0 {
+		return "nobody"
+	}
+	return strings.Join(handles, ", ")
+}
+
+// proposed chooses the version that is meant: the one behind an @, or the newest
+// that is not valid yet.
+func proposed(a node.AgreementInfo, asked string) (node.VersionInfo, error) {
+	shown := protocol.PayloadHash([]byte(a.Document)).String()
+	named := strings.Contains(asked, "@")
+	for _, v := range slices.Backward(a.Versions) {
+		if named && v.Hash == shown || !named && !v.Valid {
+			return v, nil
+		}
+	}
+	return node.VersionInfo{}, protocol.E(protocol.NotFound, "agreements accept", errors.New("no version of "+a.Name+" waits for a signature"), "see which there are: entente agreements history "+a.Name)
+}
