@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -42,6 +43,15 @@ type backend interface {
 	// room is the most entries of one commit, and the most bytes: of keys, and of
 	// values shorter than inlineValue, with entryBytes each.
 	room() (keys, bytes int)
+	// renew gets everything that was written out of the files that are being
+	// written. It must not run beside a commit; readers wait for it. It fails with
+	// errBusy when readers leave it no gap.
+	renew() error
+	// flatten and then collect, until it reports that there is no more, make sure
+	// that nothing is left anywhere of values that were replaced and keys that were
+	// deleted before the last renew. Only flatten may run beside a commit.
+	flatten() error
+	collect() (more bool, err error)
 	// size is the number of bytes on disk.
 	size() int64
 	close() error
@@ -52,9 +62,15 @@ const inlineValue = 512
 
 // disk is the backend on Badger.
 type disk struct {
-	db       *badger.DB
-	measured atomic.Int64 // bytes on disk, when last measured
-	at       atomic.Int64 // when that was, in Unix seconds
+	options  badger.Options
+	gate     sync.RWMutex                  // held for writing while renew has the database closed
+	pause    atomic.Pointer[chan struct{}] // closed when those who come may go on; nil when they need not wait
+	db       *badger.DB                    // owner: gate
+	broken   error                         // owner: gate; why there is no database any more
+	keys     int                           // most entries of a commit
+	bytes    int                           // most bytes of them
+	measured atomic.Int64                  // bytes on disk, when last measured
+	at       atomic.Int64                  // when that was, in Unix seconds
 }
 
 // diskSizes are the sizes of files that follow from a memory budget and the
@@ -92,11 +108,120 @@ func openDisk(dir string, memory int64, sizes diskSizes, async bool, logger badg
 	if err != nil {
 		return nil, err
 	}
-	return &disk{db: db}, nil
+	d := &disk{db: db, options: o}
+	d.keys, d.bytes = int(db.MaxBatchCount())-8, int(db.MaxBatchSize())-4096
+	return d, nil
+}
+
+// use hands out the database; done must follow.
+func (d *disk) use() (db *badger.DB, done func(), err error) {
+	if pause := d.pause.Load(); pause != nil {
+		<-*pause
+	}
+	d.gate.RLock()
+	if d.broken != nil {
+		defer d.gate.RUnlock()
+		return nil, nil, d.broken
+	}
+	return d.db, d.gate.RUnlock, nil
+}
+
+// view is a read transaction.
+func (d *disk) view(read func(txn *badger.Txn) error) error {
+	db, done, err := d.use()
+	if err != nil {
+		return err
+	}
+	defer done()
+	return db.View(read)
+}
+
+// flatten implements backend. Badger keeps what was replaced or deleted in its
+// memtables' logs until they are flushed, in tables until these are compacted to
+// the lowest level, and in the value log until its files are rewritten; and the
+// files that are being written never are, which is what renew is for.
+func (d *disk) flatten() error {
+	db, done, err := d.use()
+	if err != nil {
+		return err
+	}
+	defer done()
+	return db.Flatten(1)
+}
+
+// collect implements backend: it rewrites one file of the value log.
+func (d *disk) collect() (more bool, err error) {
+	db, done, err := d.use()
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	// Any file that holds one discarded byte is rewritten.
+	if err = db.RunValueLogGC(1e-12); errors.Is(err, badger.ErrNoRewrite) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// errBusy says that readers were at work all the time.
+var errBusy = errors.New("the store is read all the time")
+
+// lock takes the gate for writing. A reader may ask again while it reads, so who
+// waits for the gate must not keep others out for long: they are held up for
+// moments only, until the gate is free in one of them.
+func (d *disk) lock() bool {
+	const moments, moment, look = 100, 50 * time.Millisecond, time.Millisecond
+	for range moments {
+		pause := make(chan struct{})
+		d.pause.Store(&pause)
+		for waited := time.Duration(0); waited < moment; waited += look {
+			if d.gate.TryLock() {
+				d.pause.Store(nil)
+				close(pause)
+				return true
+			}
+			time.Sleep(look)
+		}
+		d.pause.Store(nil)
+		close(pause)
+		time.Sleep(moment)
+	}
+	return false
+}
+
+// renew implements backend: the database is closed, opened again to compact what
+// the flush left on top, and opened for good. A database that does not open again
+// stays closed, and says why to all who ask.
+func (d *disk) renew() error {
+	if !d.lock() {
+		return errBusy
+	}
+	defer d.gate.Unlock()
+	if d.broken != nil {
+		return d.broken
+	}
+	err := d.db.Close()
+	if err == nil {
+		if d.db, err = badger.Open(d.options.WithCompactL0OnClose(true)); err == nil {
+			err = d.db.Close()
+		}
+	}
+	if err == nil {
+		d.db, err = badger.Open(d.options)
+	}
+	if err != nil {
+		d.broken = fmt.Errorf("the database did not open again: %w", err)
+	}
+	return d.broken
 }
 
 func (d *disk) commit(changes []change) error {
-	txn := d.db.NewTransaction(true)
+	db, done, err := d.use()
+	if err != nil {
+		return err
+	}
+	defer done()
+	txn := db.NewTransaction(true)
 	defer txn.Discard()
 	for _, c := range changes {
 		var err error
@@ -113,7 +238,7 @@ func (d *disk) commit(changes []change) error {
 }
 
 func (d *disk) get(key []byte) (value []byte, err error) {
-	err = d.db.View(func(txn *badger.Txn) error {
+	err = d.view(func(txn *badger.Txn) error {
 		item, err := txn.Get(key)
 		if errors.Is(err, badger.ErrKeyNotFound) {
 			return nil
@@ -131,7 +256,7 @@ func (d *disk) get(key []byte) (value []byte, err error) {
 }
 
 func (d *disk) scan(prefix, from []byte, reverse bool, yield func(key, value []byte) bool) error {
-	return d.db.View(func(txn *badger.Txn) error {
+	return d.view(func(txn *badger.Txn) error {
 		o := badger.DefaultIteratorOptions
 		o.Reverse, o.PrefetchSize = reverse, 16
 		// Keys of the indexes have no values, so there is nothing to fetch ahead.
@@ -162,7 +287,7 @@ func (d *disk) scan(prefix, from []byte, reverse bool, yield func(key, value []b
 }
 
 func (d *disk) last(prefix, from []byte) (key, value []byte, err error) {
-	return key, value, d.db.View(func(txn *badger.Txn) error {
+	return key, value, d.view(func(txn *badger.Txn) error {
 		o := badger.DefaultIteratorOptions
 		o.Reverse, o.PrefetchValues = true, false // what comes before is not asked for
 		it := txn.NewIterator(o)
@@ -185,7 +310,7 @@ func (d *disk) exist(prefixes [][]byte) ([]bool, error) {
 	}
 	// In the order of the keys, one iterator finds its way with short steps.
 	slices.SortFunc(order, func(a, b int) int { return bytes.Compare(prefixes[a], prefixes[b]) })
-	return out, d.db.View(func(txn *badger.Txn) error {
+	return out, d.view(func(txn *badger.Txn) error {
 		o := badger.DefaultIteratorOptions
 		o.PrefetchValues = false
 		it := txn.NewIterator(o)
@@ -200,7 +325,7 @@ func (d *disk) exist(prefixes [][]byte) ([]bool, error) {
 
 // room stays a little below the limits: Badger adds a mark of its own.
 func (d *disk) room() (keys, bytes int) {
-	return int(d.db.MaxBatchCount()) - 8, int(d.db.MaxBatchSize()) - 4096
+	return d.keys, d.bytes
 }
 
 // size measures what the files take, every ten seconds at the most. They are
@@ -210,7 +335,7 @@ func (d *disk) size() int64 {
 	if last := d.at.Load(); now-last < 10 || !d.at.CompareAndSwap(last, now) {
 		return d.measured.Load()
 	}
-	entries, err := os.ReadDir(d.db.Opts().Dir)
+	entries, err := os.ReadDir(d.options.Dir)
 	if err != nil {
 		return d.measured.Load()
 	}
@@ -226,7 +351,15 @@ func (d *disk) size() int64 {
 	return total
 }
 
-func (d *disk) close() error { return d.db.Close() }
+func (d *disk) close() error {
+	d.gate.Lock()
+	defer d.gate.Unlock()
+	if d.broken != nil {
+		return nil
+	}
+	d.broken = errors.New("the database is closed")
+	return d.db.Close()
+}
 
 // memory is the backend of simulations: a sorted slice, replaced as a whole by
 // each commit, so that every reader has its snapshot. Made for tens of
@@ -326,6 +459,12 @@ func (m *memory) exist(prefixes [][]byte) ([]bool, error) {
 }
 
 func (m *memory) room() (keys, bytes int) { return 1 << 20, 64 << 20 }
+
+// renew, flatten and collect implement backend: replaced values are garbage at
+// once.
+func (m *memory) renew() error           { return nil }
+func (m *memory) flatten() error         { return nil }
+func (m *memory) collect() (bool, error) { return false, nil }
 
 func (m *memory) size() int64  { return 0 }
 func (m *memory) close() error { return nil }

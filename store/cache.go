@@ -13,12 +13,13 @@ type messageCache struct {
 	budget int64
 	used   int64
 	byAdd  map[int64]*list.Element
-	order  *list.List // most recent first; values are *loaded
-	starts []int64    // the stamps of byAdd, rising: objects are asked for by theirs, which lie between
+	order  *list.List     // most recent first; values are *loaded
+	barred map[int64]bool // stamps of messages that have changed since they were written
+	starts []int64        // the stamps of byAdd, rising: objects are asked for by theirs, which lie between
 }
 
 func newMessageCache(budget int64) *messageCache {
-	return &messageCache{budget: budget, byAdd: map[int64]*list.Element{}, order: list.New()}
+	return &messageCache{budget: budget, byAdd: map[int64]*list.Element{}, barred: map[int64]bool{}, order: list.New()}
 }
 
 // get returns the message that was added at exactly the stamp, or nil.
@@ -61,7 +62,7 @@ func cost(m *loaded) int64 {
 func (c *messageCache) put(m *loaded) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.byAdd[m.added] != nil {
+	if c.byAdd[m.added] != nil || c.barred[m.added] {
 		return
 	}
 	c.byAdd[m.added] = c.order.PushFront(m)

@@ -17,6 +17,7 @@ type request struct {
 	bytes int // most bytes of them that count for a transaction
 	err   error
 	done  chan struct{}
+	alone func() error // called between two groups, instead of apply; nil but for Purge
 }
 
 // group is a transaction in the making. It belongs to the writer.
@@ -142,9 +143,15 @@ func (s *Store) write() {
 				return
 			}
 		}
+		if next.alone != nil {
+			next.err = next.alone()
+			close(next.done)
+			next = nil
+			continue
+		}
 		g := &group{store: s, count: s.count, heads: map[protocol.LogID]*logState{}, staged: map[place]*protocol.Message{}}
 		var members []*request
-		for next != nil && (len(g.changes) == 0 || g.hasRoom(next)) {
+		for next != nil && next.alone == nil && (len(g.changes) == 0 || g.hasRoom(next)) {
 			next.err = s.apply(g, next)
 			if next.err != nil {
 				close(next.done)

@@ -15,6 +15,8 @@ func reindexing() []byte { return []byte{kindState, 'r'} }
 // done; writers go on. Crash, or an end of ctx, on the way: a mark in the
 // database says so, and Run begins it again.
 func (s *Store) Reindex(ctx context.Context, progress func(done, total uint64)) error {
+	s.rebuilding.Lock()
+	defer s.rebuilding.Unlock()
 	err := s.do(ctx, 2, func(g *group) error {
 		g.set(reindexing(), []byte{1})
 		g.delete([]byte{kindState, 'v'})

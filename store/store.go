@@ -73,6 +73,8 @@ type Store struct {
 	count counters
 	watch chan struct{}
 
+	rebuilding sync.RWMutex // held for writing by Reindex
+
 	feed     feed         // what was written lately, for the value index
 	indexed  atomic.Int64 // added stamp up to which values are indexed
 	problem  atomic.Pointer[string]
