@@ -73,13 +73,17 @@ type Store struct {
 	count counters
 	watch chan struct{}
 
-	rebuilding sync.RWMutex // held for writing by Reindex
+	indexState
+	feed    feed // what was written lately, for the value index
+	problem atomic.Pointer[string]
+	cache   *messageCache
+}
 
-	feed     feed         // what was written lately, for the value index
-	indexed  atomic.Int64 // added stamp up to which values are indexed
-	problem  atomic.Pointer[string]
-	prefixes prefixSet
-	cache    *messageCache
+// indexState is how far the value index is, and what is known of it.
+type indexState struct {
+	indexed    atomic.Int64 // added stamp up to which values are indexed
+	prefixes   prefixSet
+	rebuilding sync.RWMutex // held for writing by Reindex
 }
 
 // logState is what is known of one log. The writer owns it.
