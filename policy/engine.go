@@ -366,6 +366,18 @@ func (e *Engine) Barred(agreement protocol.AgreementID, topic string, now time.T
 	return slices.Compact(barred), expires
 }
 
+// Plain reports whether the clauses of a topic ask of an object nothing but its
+// author, type, marking and subject classes: one that declares no class, is no
+// personal data and bears no marking but TLP may be decided by these alone.
+func (e *Engine) Plain(agreement protocol.AgreementID, topic string) bool {
+	for _, r := range e.rules[agreement] {
+		if t := r.topics[topic]; t != nil && (t.asked.context || len(t.asked.levels)+len(t.asked.spans)+len(t.asked.months) > 0) {
+			return false
+		}
+	}
+	return true
+}
+
 // named reports whether a member is a party, or the public of a public agreement.
 func (r *Rules) named(member protocol.MemberID) bool {
 	if member.IsZero() {

@@ -98,6 +98,13 @@ func (d Decision) Err(op string) error {
 		"entente explain shows every layer and clause that was asked")
 }
 
+// Alike returns the decision without the moment at which it expires, which may
+// differ from object to object: what is counted together is alike in the rest.
+func (d Decision) Alike() Decision {
+	d.Expires = time.Time{}
+	return d
+}
+
 // Reason returns the decision as audit rows keep it.
 func (d Decision) Reason() protocol.AuditReason {
 	return protocol.AuditReason{Layer: d.Layer.String(), Clause: d.Clause, Text: d.Text}
