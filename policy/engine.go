@@ -165,7 +165,10 @@ func (e *Engine) Outbound(agreement protocol.AgreementID, topic string, author p
 	}
 	v := versions[0].outbound(topic, author, &s, now)
 	for _, r := range versions[1:] {
-		v = e.joinVerdicts(v, r.outbound(topic, author, &s, now), author)
+		v = e.joinVerdicts(v, r.outbound(topic, author, &s, now))
+	}
+	if len(versions) > 1 {
+		v = nobody(v, author)
 	}
 	if len(s.Origins) > 0 {
 		v = e.followVerdict(v, versions, author, &s, now)

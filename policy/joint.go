@@ -30,7 +30,7 @@ func (e *Engine) join(a, b Decision) Decision {
 
 // joinVerdicts is the verdict of two versions: readers are those of both, denied
 // are those whom either denies.
-func (e *Engine) joinVerdicts(a, b Verdict, author protocol.MemberID) Verdict {
+func (e *Engine) joinVerdicts(a, b Verdict) Verdict {
 	v := Verdict{Decision: e.join(a.Decision, b.Decision), Readers: a.Readers, Denied: a.Denied}
 	if !slices.Equal(a.Readers, b.Readers) {
 		v.Readers = slices.DeleteFunc(slices.Clone(a.Readers), func(m protocol.MemberID) bool {
@@ -43,7 +43,7 @@ func (e *Engine) joinVerdicts(a, b Verdict, author protocol.MemberID) Verdict {
 		slices.SortStableFunc(v.Denied, func(x, y Denial) int { return compareMembers(x.Reader, y.Reader) })
 		v.Denied = slices.CompactFunc(v.Denied, func(x, y Denial) bool { return x.Reader == y.Reader })
 	}
-	return nobody(v, author)
+	return v
 }
 
 // nobody refuses what only its author would read.

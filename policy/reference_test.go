@@ -178,21 +178,17 @@ func (r reference) reader(q ask, as Reader) answer {
 // permits asks the clauses that permit, once none forbids.
 func (r reference) permits(q ask, as Reader, p *protocol.Party, over bool) answer {
 	first, wanted := "", false
-	var duties []*protocol.Obligations
 	for _, c := range r.Clauses {
 		if !c.Permit || !r.clause(c, q, p) || over && !c.Survives {
 			continue
 		}
-		if len(c.If.Purposes) > 0 && !as.Remote && !slices.Contains(c.If.Purposes, as.Purpose) {
+		if !refServes(c, as) {
 			wanted = true
-			continue
-		}
-		if first == "" {
+		} else if first == "" {
 			first = c.Number
 		}
-		duties = append(duties, c.Then)
 	}
-	all := refDuties(duties)
+	all := refDuties(r.owed(q, as))
 	switch {
 	case first == "" && over && !wanted:
 		return answer{Refuse, Governing, "", ""}
@@ -200,6 +196,22 @@ func (r reference) permits(q ask, as Reader, p *protocol.Party, over bool) answe
 		return answer{Withhold, Governing, "", ""}
 	}
 	return answer{Allow, Governing, first, DutiesText(&all)}
+}
+
+// refServes: does the reader state a purpose that the clause is for, if it must.
+func refServes(c protocol.Clause, as Reader) bool {
+	return len(c.If.Purposes) == 0 || as.Remote || slices.Contains(c.If.Purposes, as.Purpose)
+}
+
+// owed lists what the clauses demand that permit a reader.
+func (r reference) owed(q ask, as Reader) (list []*protocol.Obligations) {
+	over := r.standing(q.now) == 1
+	for _, c := range r.Clauses {
+		if c.Permit && r.clause(c, q, refParty(r.Agreement, as.Member)) && refServes(c, as) && (!over || c.Survives) {
+			list = append(list, c.Then)
+		}
+	}
+	return list
 }
 
 // refDuties takes the strictest of each kind, kind by kind.
@@ -307,7 +319,7 @@ func (r reference) outbound(topic string, author protocol.MemberID, s Subject, n
 		return verdict{outcome: Withhold}
 	}
 	readers := []protocol.MemberID{author}
-	var denied, duties []string
+	var denied []string
 	var all []*protocol.Obligations
 	candidates := []protocol.MemberID{{}}
 	for _, p := range a.Parties {
@@ -325,12 +337,8 @@ func (r reference) outbound(topic string, author protocol.MemberID, s Subject, n
 			denied = append(denied, fmt.Sprint(id.Short(), got))
 			continue
 		}
-		readers, duties = append(readers, id), append(duties, got.duties)
-		for _, c := range a.Clauses {
-			if c.Permit && r.clause(c, q, p) {
-				all = append(all, c.Then)
-			}
-		}
+		readers = append(readers, id)
+		all = append(all, r.owed(q, Reader{Member: id, Remote: true})...)
 	}
 	slices.SortFunc(readers, func(x, y protocol.MemberID) int { return bytes.Compare(x[:], y[:]) })
 	switch combined := refDuties(all); {
@@ -362,7 +370,7 @@ func (r reference) inbound(topic string, author protocol.MemberID, s Subject, no
 	if got.outcome == Allow && strings.Contains(got.duties, "on encrypted disks") && !r.facts.Encrypted {
 		return false
 	}
-	return got.outcome == Allow && (s.Version == 1 || r.topicHasAll(q))
+	return got.outcome == Allow && (s.Version != 0 && s.Version < r.Version || r.topicHasAll(q))
 }
 
 // topicHasAll: may every reader of the topic have it, and is there one.
