@@ -315,7 +315,7 @@ func (r *Rules) lack(t *topic, q *question) string {
 			}
 		}
 	}
-	return "no clause permits " + what + q.marked.String() + " from " + author + " on topic " + t.name + " to this reader" + t.asked.also(q)
+	return "no clause permits " + what + q.marked.String() + " from " + author + " on topic " + t.name + " to this reader" + t.also(q)
 }
 
 // conclude turns the decisions for each reader into the verdict for the topic.

@@ -241,7 +241,7 @@ func DutiesText(o *protocol.Obligations) string {
 	say(len(o.Pseudonymise) > 0, "with pseudonyms for", strings.Join(o.Pseudonymise, ", "))
 	say(!o.Retain.IsZero(), "kept at most", o.Retain.String())
 	say(!o.Review.IsZero(), "reviewed after", o.Review.String())
-	say(o.Attribution != protocol.AttributionFree, "the source", o.Attribution.String(), "be named")
+	say(o.Attribution != protocol.AttributionFree, "the source", strings.ReplaceAll(o.Attribution.String(), "-", " "), "be named")
 	say(o.Onward != protocol.OnwardOpen, "onward", o.Onward.String())
 	say(len(o.Actions) > 0, "actions", strings.Join(o.Actions, ", "))
 	say(o.AtRest, "on encrypted disks")

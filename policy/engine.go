@@ -277,7 +277,7 @@ func (e *Engine) Read(reader Reader, agreement protocol.AgreementID, topic strin
 		d = e.join(d, r.read(e.self, reader, topic, author, &s, now))
 	}
 	if d.Outcome == Allow && len(s.Origins) > 0 {
-		if no, ok := e.follow(versions, reader.Member, &s, now); ok {
+		if no, ok := e.follow(versions, reader.Member, d.Marking, &s, now); ok {
 			return no
 		}
 	}

@@ -196,7 +196,7 @@ func (e *Engine) lastSteps(d Decision, as Reader, agreement protocol.AgreementID
 	if d.Text == textAtRest {
 		return []Step{{Layer: Governing, Of: d.Agreement, Version: d.Version, Match: true, Against: true, Why: d.Text}}
 	}
-	no, found := e.follow(e.rules[agreement], as.Member, s, now)
+	no, found := e.follow(e.rules[agreement], as.Member, d.Marking, s, now)
 	if !found {
 		return nil
 	}
@@ -323,8 +323,17 @@ func (x Explanation) String() string {
 		if t.Barred {
 			b.WriteString("   reads nothing of this topic, so it does not count among its readers\n")
 		}
-		for _, s := range t.Steps {
+		last := t.Steps[0]
+		several := slices.ContainsFunc(t.Steps, func(s Step) bool { return s.Of != last.Of || s.Version != last.Version })
+		for i, s := range t.Steps {
+			switch {
+			case several && (i == 0 || s.Of == last.Of && s.Version != last.Version):
+				fmt.Fprintf(&b, "   version %d\n", s.Version)
+			case several && s.Of != last.Of:
+				b.WriteString("   another agreement\n")
+			}
 			fmt.Fprintf(&b, "%s\n", s.line())
+			last = s
 		}
 		if t.Omitted > 0 {
 			fmt.Fprintf(&b, "   and %d clauses that do not speak of this\n", t.Omitted)

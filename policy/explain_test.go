@@ -15,14 +15,19 @@ import (
 // before it in its layer had to decide otherwise.
 func TestExplainAgrees(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		a := drawAgreement(t)
-		e, err := Compile(member("bank"), []*protocol.Agreement{a})
-		if err != nil {
-			t.Fatalf("compile: %v", err)
-		}
+		a, origin := drawAgreement(t), drawAgreement(t)
+		origin.ID = protocol.AgreementID{2}
+		e := compileDrawn(t, member("bank"), drawFacts(t), a, origin)
 		for range 10 {
 			q := drawQuestion(t)
-			x := e.Explain(a.ID, q.topic, q.author, q.subject, q.now)
+			if rapid.Bool().Draw(t, "origin") {
+				q.subject.Origins = []Origin{{origin.ID, "iocs", member("bank"), q.subject}}
+			}
+			x := e.ExplainTo(a.ID, q.topic, q.author, q.subject, q.now, Reader{Member: member("bank"), Purpose: q.purpose})
+			for _, r := range x.Readers {
+				checkTrail(t, r)
+			}
+			x = e.Explain(a.ID, q.topic, q.author, q.subject, q.now)
 			if want := len(a.Parties); len(x.Readers) != 0 && a.Visibility == protocol.Private && len(x.Readers) != want {
 				t.Fatalf("%d readers, want %d", len(x.Readers), want)
 			}

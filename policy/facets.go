@@ -269,20 +269,22 @@ func (c *clause) serves(q *question) bool {
 	return (c.purposes == 0 || q.voice == carriage || c.purposes&q.purpose != 0) && (!q.over || c.source.Survives)
 }
 
-// also says for a refusal what the clauses ask of objects besides, as far as it
-// tells this class from others.
-func (f *facets) also(q *question) string {
+// also says for a refusal what else the clauses ask of objects, as far as this
+// class does not meet it.
+func (t *topic) also(q *question) string {
+	f := &t.asked
 	var list []string
 	say := func(asked bool, what string) {
 		if asked {
 			list = append(list, what)
 		}
 	}
-	say(f.classes != nil && f.classes[placeOf(q.classes)] != f.classes[placeOf(protocol.Operational)], "its subject class")
+	say(f.classes != nil && f.classes[placeOf(q.classes)] != f.classes[placeOf(t.class)], "its subject class")
 	say(f.paps[q.pap] > 0, "its PAP level")
 	say(f.context && !q.context, "its lack of context")
 	say(len(f.levels) > 0 && q.confidence < f.levels[len(f.levels)-1], "its confidence")
-	say(len(f.spans)+len(f.months) > 0, "its age")
+	say(len(f.spans) > 0 && (!q.dated || q.now >= q.modified.UnixMicro()+f.spans[0]) ||
+		len(f.months) > 0 && (!q.dated || q.now >= monthsAfter(q.modified, f.months[0])), "its age")
 	if list == nil {
 		return ""
 	}

@@ -75,7 +75,7 @@ func (e *Engine) followVerdict(v Verdict, versions []*Rules, author protocol.Mem
 	for _, reader := range v.Readers {
 		if reader == author {
 			readers = append(readers, reader)
-		} else if d, no := e.follow(versions, reader, s, now); no {
+		} else if d, no := e.follow(versions, reader, v.Marking, s, now); no {
 			denied = append(denied, Denial{reader, d})
 		} else {
 			readers = append(readers, reader)
@@ -98,19 +98,19 @@ func (e *Engine) followVerdict(v Verdict, versions []*Rules, author protocol.Mem
 
 // follow asks whether what the agreements of an object's origins forbid
 // everywhere keeps it from a reader. versions are those of the agreement that it
-// would go under, which tell what the reader is. Clauses that forbid everywhere
+// would go under, which tell what the reader is; marked is how it is marked there. Clauses that forbid everywhere
 // go on when their agreement is over.
-func (e *Engine) follow(versions []*Rules, reader protocol.MemberID, s *Subject, now time.Time) (Decision, bool) {
+func (e *Engine) follow(versions []*Rules, reader protocol.MemberID, marked protocol.Marking, s *Subject, now time.Time) (Decision, bool) {
 	for i := range s.Origins {
 		o := &s.Origins[i]
 		origin := e.rules[o.Agreement]
 		if len(origin) == 0 {
-			return Decision{Outcome: Withhold, Layer: Governing, Agreement: o.Agreement, Text: textStray, Marking: level(s)}, true
+			return Decision{Outcome: Withhold, Layer: Governing, Agreement: o.Agreement, Text: textStray, Marking: marked}, true
 		}
 		for _, r := range origin {
 			for _, c := range r.everywhere {
 				if r.reaches(c, versions, reader) && r.coversOrigin(c, o, s, now.UnixMicro()) {
-					d := r.decision(level(s), c.ends)
+					d := r.decision(marked, c.ends)
 					d.Outcome, d.Layer, d.Clause, d.Text = Withhold, Governing, c.source.Number, c.source.Text
 					return d, true
 				}
