@@ -30,6 +30,7 @@ type Config struct {
 	Home      string // folder, for status; may be ""
 	Version   string // of the program
 	Workers   int    // parse and pack in parallel; default GOMAXPROCS
+	Encrypted bool   // the disk that holds the store is encrypted, as its operator says
 	Input     int64  // most bytes of objects one publication may hold; default 256 MiB
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -75,28 +76,39 @@ type named struct {
 	name string // of its file, without version
 }
 
-// compile makes the policy engine. Rules of unchanged agreements are kept with
-// what they have decided; an agreement that cannot be enforced is not in force.
+// ruled is a compiled version with the facts that it decides under.
+type ruled struct {
+	rules *policy.Rules
+	facts policy.Facts
+}
+
+// compile makes the policy engine. Rules of unchanged versions under unchanged
+// facts are kept with what they have decided; an agreement that cannot be enforced
+// is not in force.
 func (n *Node) compile(w *world, now time.Time) error {
-	rules := map[protocol.Hash]*policy.Rules{}
+	held := map[protocol.Hash]ruled{}
+	var all []*policy.Rules
 	for _, g := range w.agreements {
 		if !g.ruled() {
 			continue
 		}
-		r := n.rules[g.doc.Hash]
-		if r == nil {
-			var err error
-			if r, err = policy.CompileAgreement(g.doc); err != nil {
-				g.state = stateUnenforceable
+		facts := n.facts(g)
+		var versions []*policy.Rules
+		for _, a := range g.acting {
+			r, err := n.rulesOf(a, facts)
+			if err != nil {
+				g.state, versions = stateUnenforceable, nil
 				w.fault("agreement-unenforceable", err.Error())
-				continue
+				break
 			}
+			held[a.Hash] = ruled{r, facts}
+			versions = append(versions, r)
 		}
-		rules[g.doc.Hash] = r
+		all = append(all, versions...)
 	}
-	n.rules = rules
+	n.rules = held
 	var err error
-	if w.engine, err = policy.NewEngine(n.cfg.Member, slices.Collect(maps.Values(rules))...); err != nil {
+	if w.engine, err = policy.NewEngine(n.cfg.Member, all...); err != nil {
 		return err
 	}
 	for _, g := range w.agreements {
@@ -111,6 +123,36 @@ func (n *Node) compile(w *world, now time.Time) error {
 	}
 	return nil
 }
+
+// rulesOf compiles a version, or takes what is compiled already.
+func (n *Node) rulesOf(a *protocol.Agreement, facts policy.Facts) (*policy.Rules, error) {
+	held, ok := n.rules[a.Hash]
+	if ok && reflect.DeepEqual(held.facts, facts) {
+		return held.rules, nil
+	}
+	if !ok {
+		var err error
+		if held.rules, err = policy.CompileAgreement(a); err != nil {
+			return nil, err
+		}
+	}
+	return held.rules.With(facts), nil
+}
+
+// facts gathers what decisions under an agreement rest on beside its document.
+func (n *Node) facts(g *governing) policy.Facts {
+	f := policy.Facts{Encrypted: n.cfg.Encrypted, Suspended: map[protocol.MemberID]time.Time{}, Terminated: g.terminated}
+	for party, h := range g.halted {
+		f.Suspended[party] = h.until
+		if h.permanent() {
+			f.Suspended[party] = endOfTime()
+		}
+	}
+	return f
+}
+
+// endOfTime is the end of what does not end.
+func endOfTime() time.Time { return time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC) }
 
 // topicReaders returns who reads a topic now: the parties that are not barred,
 // and the zero id where some clause lets anyone read.
@@ -256,7 +298,7 @@ func (w *world) settleState(g *governing, signedEver map[protocol.MemberID]bool,
 		w.change(at, now)
 	}
 	switch {
-	case g.state == stateWaiting, g.state == stateForked:
+	case g.state == stateWaiting:
 	case unsigned > 0:
 		// A party is bound by its own signature alone, so nothing flows under
 		// a document that names one who has not signed.

@@ -360,6 +360,8 @@ func object(kind, name string, with map[string]string) string {
 			o["pattern"] = "[domain-name:value = '" + name + ".example']"
 		}
 		o["name"] = name
+	case "tool":
+		o["name"] = name
 	case "malware":
 		o["is_family"], o["name"] = true, name
 	case "identity":

@@ -23,7 +23,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"entente/policy"
 	"entente/protocol"
 )
 
@@ -35,7 +34,7 @@ type Node struct {
 	world atomic.Pointer[world] // replaced by rebuild under docs
 
 	docs     sync.Mutex // serialises changes of documents; owns rules and said
-	rules    map[protocol.Hash]*policy.Rules
+	rules    map[protocol.Hash]ruled
 	said     map[protocol.AgreementID]*statements
 	networks [2]Network // member and public host; set by Attach before Run
 	logs     logbook    // this node's own logs

@@ -128,6 +128,7 @@ func (w *world) verify(s *protocol.SealedStatement) error {
 
 // halt is why a party gets and gives nothing, and until when (zero: for good).
 type halt struct {
+	since time.Time
 	until time.Time
 	text  string
 	by    protocol.MemberID // who suspended it; zero: it withdrew itself, or the document says so
@@ -147,7 +148,7 @@ func (w *world) halt(g *governing, said *statements, now time.Time) {
 		entitled := !halted && s.Member != s.Party && g.doc.Suspend != nil && g.doc.Suspend.Names(signer)
 		switch s.Kind {
 		case protocol.Withdrawal:
-			g.halted[s.Member] = halt{text: fmt.Sprintf("%s withdrew from the agreement on %s%s", signer.Handle, minute(s.Time), because(s.Text))}
+			g.halted[s.Member] = halt{since: s.Time, text: fmt.Sprintf("%s withdrew from the agreement on %s%s", signer.Handle, minute(s.Time), because(s.Text))}
 		case protocol.Suspension:
 			until := s.SuspendedUntil()
 			if p := g.doc.Party(s.Party); entitled && p != nil && now.Before(until) && !g.halted[s.Party].permanent() {
@@ -166,8 +167,8 @@ func (w *world) halt(g *governing, said *statements, now time.Time) {
 			g.halted[p.ID] = halt{text: fmt.Sprintf("version %d of the agreement suspends %s", g.doc.Version, p.Handle)}
 		}
 	}
-	if g.withdrawn = g.over(w.self); g.party && g.inForce() && g.withdrawn != "" {
-		g.state = stateWithdrawn
+	if over := g.over(w.self); g.party && g.inForce() && over.text != "" {
+		g.state, g.withdrawn, g.terminated = stateWithdrawn, over.text, over.since
 	}
 }
 
@@ -176,13 +177,13 @@ func (h halt) permanent() bool { return h.text != "" && h.until.IsZero() }
 
 // over says why an agreement binds nobody any more though its document does not
 // say so: this member, or every other, has withdrawn.
-func (g *governing) over(self protocol.MemberID) string {
+func (g *governing) over(self protocol.MemberID) halt {
 	left := 0
 	var last halt
 	for _, p := range g.doc.Parties {
 		h := g.halted[p.ID]
 		if p.ID == self && h.permanent() && !p.Suspended {
-			return h.text
+			return h
 		}
 		if !h.permanent() || p.Suspended {
 			left++
@@ -191,9 +192,9 @@ func (g *governing) over(self protocol.MemberID) string {
 		last = h
 	}
 	if left >= 2 || last.text == "" || (left == 1 && len(g.doc.Parties) == 1) {
-		return ""
+		return halt{}
 	}
-	return last.text
+	return last
 }
 
 // inOrder returns the verified statements by time.

@@ -62,6 +62,8 @@ func (n *Node) findings(w *world, s *Status) []Finding {
 	}
 	for _, g := range w.agreements {
 		switch left := g.doc.Until.Sub(now); {
+		case g.state == stateForked:
+			add("agreement-forked", Critical, "entente agreements history "+g.doc.Name+"; write a version that names both: entente agreements amend LEFT RIGHT", "%s: %s", g.doc.Name, g.stateText())
 		case g.inForce() && left < 14*24*time.Hour:
 			add("agreement-ending", Warning, "agree on a new version", "the agreement %s ends in %s", g.doc.Name, days(left))
 		case !g.inForce():

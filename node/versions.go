@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,8 +12,8 @@ import (
 
 // settle finds the version that counts: the newest that the required signers have
 // signed. Where there is none the newest that is here waits for signatures; where
-// two exclude each other, which proves that somebody signed both, neither counts
-// until a version names both.
+// two exclude each other, which proves that somebody signed both, only what both
+// allow passes until a version names both.
 func (w *world) settle(chain []kept[*protocol.Agreement], now time.Time) *governing {
 	g := &governing{versions: chain, bound: map[protocol.MemberID]bool{}, valid: map[protocol.Hash]protocol.SignedVersion{}}
 	superseded := map[protocol.Hash]bool{}
@@ -55,8 +56,9 @@ func (w *world) settle(chain []kept[*protocol.Agreement], now time.Time) *govern
 func (g *governing) choose(chain []kept[*protocol.Agreement], standing map[protocol.Hash]protocol.Standing, self protocol.MemberID) {
 	g.state = stateInForce
 	for _, head := range g.heads {
-		signed := slices.Contains(standing[head.Hash].Signed, self)
-		if g.doc == nil || head.Version > g.doc.Version || (head.Version == g.doc.Version && signed) {
+		// All who hold the same versions choose the same one, so that their nodes
+		// know each other by it.
+		if g.doc == nil || head.Version > g.doc.Version || (head.Version == g.doc.Version && bytes.Compare(head.Hash[:], g.doc.Hash[:]) < 0) {
 			g.doc = head
 		}
 	}
@@ -69,11 +71,32 @@ func (g *governing) choose(chain []kept[*protocol.Agreement], standing map[proto
 		g.doc, g.state, g.missing = chain[0].parsed, stateWaiting, chain[0].parsed.Amend
 		return
 	}
+	g.act(self)
 	st := standing[g.doc.Hash]
 	g.signed, g.missing = setOf(st.Signed), st.Missing
 	g.proposals = slices.DeleteFunc(g.proposals, func(a *protocol.Agreement) bool {
 		return a.Hash == g.doc.Hash || (len(g.heads) > 0 && !slices.ContainsFunc(g.heads, func(h *protocol.Agreement) bool { return slices.Contains(a.Previous, h.Hash) }))
 	})
+}
+
+// act settles which versions bind this member: all heads, and beside one that it
+// has not signed the newest that it has. What that one does not allow waits for
+// this member's yes; what the newer one does not allow ends at once.
+func (g *governing) act(self protocol.MemberID) {
+	g.acting = slices.Clone(g.heads)
+	if len(g.acting) == 0 {
+		g.acting = []*protocol.Agreement{g.doc}
+		return
+	}
+	var accepted *protocol.Agreement
+	for _, v := range g.valid {
+		if slices.Contains(v.Signers, self) && (accepted == nil || v.Agreement.Version > accepted.Version) {
+			accepted = v.Agreement
+		}
+	}
+	if accepted != nil && accepted.Version < g.doc.Version {
+		g.acting = append(g.acting, accepted)
+	}
 }
 
 // before returns the valid versions that one names as previous. Where it names

@@ -103,6 +103,7 @@ type governing struct {
 	versions []kept[*protocol.Agreement] // all that are here, oldest first
 	valid    map[protocol.Hash]protocol.SignedVersion
 	heads    []*protocol.Agreement // valid versions that no valid one builds on; several are a fork
+	acting   []*protocol.Agreement // whose intersection is in force: several while this member has not signed the newest, or is in doubt
 	// proposals build on a head and have not all signatures that they need.
 	proposals []*protocol.Agreement
 	signed    map[protocol.MemberID]bool // of doc
@@ -113,12 +114,16 @@ type governing struct {
 	timed     bool                           // some clause has dates of its own
 	topics    map[string][]protocol.MemberID // readers by topic; the zero id is the public
 	halted    map[protocol.MemberID]halt     // parties that get and give nothing
-	// withdrawn is whose withdrawal ended it; "" where nobody's did.
-	withdrawn string
+	// withdrawn is whose withdrawal ended it, "" where nobody's did, and terminated
+	// when.
+	withdrawn  string
+	terminated time.Time
 }
 
-func (g *governing) public() bool  { return g.doc.Visibility == protocol.Public }
-func (g *governing) inForce() bool { return g.state == stateInForce || g.state == stateFollowed }
+func (g *governing) public() bool { return g.doc.Visibility == protocol.Public }
+func (g *governing) inForce() bool {
+	return g.state == stateInForce || g.state == stateFollowed || g.state == stateForked
+}
 
 // open reports whether messages of the agreement pass at all: objects while it is
 // in force; after the end statements go on, so that what must be erased is erased,
@@ -127,14 +132,14 @@ func (g *governing) open() bool { return g.inForce() || g.ended() }
 
 // ended reports whether the agreement was in force and is no more, or not now.
 func (g *governing) ended() bool {
-	return g.party && (g.state == stateExpired || g.state == stateLapsed || g.state == stateWithdrawn || g.state == stateForked)
+	return g.party && (g.state == stateExpired || g.state == stateLapsed || g.state == stateWithdrawn)
 }
 
 // ruled reports whether policy knows the agreement: while it is in force, and
 // when its time is over, so that who read a topic goes on to be told what it may
 // keep.
 func (g *governing) ruled() bool {
-	return g.inForce() || g.state == stateExpired || g.state == stateLapsed
+	return g.inForce() || g.ended()
 }
 
 // stands reports whether the member is a party that is bound.
@@ -219,7 +224,7 @@ func (g *governing) stateText() string {
 	case stateNotParty:
 		return "this member is no party to it"
 	case stateForked:
-		return fmt.Sprintf("%d versions that exclude each other are signed; %s signed more than one", len(g.heads), strings.Join(g.doubleSigners(), " and "))
+		return fmt.Sprintf("%d versions that exclude each other are signed, and only what all of them allow passes; %s signed more than one", len(g.heads), strings.Join(g.doubleSigners(), " and "))
 	case stateWithdrawn:
 		return "over: " + g.withdrawn
 	case stateUnenforceable:

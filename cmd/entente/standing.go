@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +20,7 @@ func (c *cli) declare(cmd *cobra.Command, agreement string, r node.StatementRequ
 	if c.json {
 		return printJSON(cmd.OutOrStdout(), s)
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s.\n%s\n", agreement, s.Says, follows)
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s.\n%s\n", agreement, strings.TrimSuffix(clean(s.Says), "."), follows)
 	return err
 }
 
