@@ -226,7 +226,7 @@ func (c *cli) agreementsCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "agreements", Short: "Write, sign, exchange and read agreements", Args: cobra.NoArgs, RunE: list}
 	cmd.AddCommand(
 		&cobra.Command{Use: "list", Short: "List the agreements that are here", Args: cobra.NoArgs, RunE: list},
-		c.agreementsNew(), c.agreementsAmend(), c.agreementsSign(), c.agreementsHistory(), c.agreementsShow(), c.agreementsInvite(),
+		c.agreementsNew(), c.agreementsTest(), c.agreementsAmend(), c.agreementsSign(), c.agreementsHistory(), c.agreementsShow(), c.agreementsInvite(),
 		&cobra.Command{
 			Use: "import FILE…", Short: "Take agreements and signatures: .yaml with .sigs beside it, .sigs, or .json", Args: cobra.MinimumNArgs(1),
 			RunE: func(cmd *cobra.Command, args []string) error { return c.importFiles(cmd, args) },
