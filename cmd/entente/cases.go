@@ -199,3 +199,38 @@ func verdictOf(r *cases.Report, least int) error {
 	}
 	return protocol.Errorf(protocol.Findings, "agreements test", "%s", strings.Join(what, "; "))
 }
+
+// writeDraft writes a new agreement and the cases of its draft beside it. Cases
+// that are there already stay as they are.
+func (c *cli) writeDraft(cmd *cobra.Command, out string, text []byte) error {
+	const op = "agreements new"
+	if out == "-" {
+		return c.writeNew(cmd, op, out, text)
+	}
+	a, err := protocol.ParseAgreement(text)
+	if err != nil {
+		return err
+	}
+	drafted, err := cases.Draft(a)
+	if err != nil {
+		return err
+	}
+	if err := createFile(op, out, text); err != nil {
+		return err
+	}
+	tests := casesBeside(out)
+	err = createFile(op, tests, drafted)
+	kept := errors.Is(err, fs.ErrExist)
+	if err != nil && !kept {
+		return err
+	}
+	if c.json {
+		return printJSON(cmd.OutOrStdout(), map[string]string{"file": out, "tests": tests})
+	}
+	about := "Wrote cases of every clause to " + tests + ": read whether they are what you mean, and after each edit"
+	if kept {
+		about = "Left the cases in " + tests + " as they are; after each edit"
+	}
+	_, err = fmt.Fprintf(cmd.ErrOrStderr(), "Wrote %s. Read and edit it, then: entente agreements sign %s\n%s: entente agreements test %s\n", out, out, about, out)
+	return err
+}

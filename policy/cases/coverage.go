@@ -22,7 +22,7 @@ type Point struct {
 	Clause    string `json:"clause,omitempty"`    // number; empty: the agreement as a whole
 	Condition string `json:"condition,omitempty"` // the field that narrows it; empty: the clause itself
 	Text      string `json:"text"`                // the clause's prose, or what the date means
-	Line      int    `json:"line,omitempty"`      // of the agreement
+	Line      int    `json:"line,omitzero"`       // of the agreement
 	Covered   bool   `json:"covered"`
 	By        string `json:"by,omitempty"` // the first case that shows it
 }

@@ -1,8 +1,8 @@
 // Package cases holds agreements to their tests, which are files that lawyers
 // and analysts write: this object, from this party, to that one, at this moment,
 // must get this answer by this clause. It also says what is odd about an
-// agreement before anybody signs it ([Advise]), who may read what under it
-// ([Access]), and writes the first cases for a draft ([Draft]). It is pure, as
+// agreement before anybody signs it ([Advise]) and who may read what under it
+// ([Who]), and writes the first cases for a draft ([Draft]). It is pure, as
 // package policy is.
 //
 // # A file of cases
