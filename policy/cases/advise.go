@@ -2,6 +2,7 @@ package cases
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"entente/policy"
@@ -22,6 +23,7 @@ const (
 	WarnNobody = "nobody"       // a clause names no two who could give and get
 	WarnFloor  = "floor"        // a clause speaks only of what TLP decides before it
 	WarnBeaten = "beaten"       // a clause that another always beats
+	WarnPublic = "public"       // a clause forbids parties what the public may read
 	WarnLate   = "late"         // a clause begins when the agreement's legal basis has lapsed
 	WarnOver   = "over"         // a clause has ended, and the agreement goes on
 	WarnUnread = "unread-topic" // a topic that nobody reads
@@ -87,9 +89,9 @@ func (v *adviser) clauses(now time.Time) {
 			by = v.beater(i)
 		}
 		switch {
-		case r.from.count() == 0 && !(r.bare && v.former):
+		case v.choose(c.From).count() == 0:
 			v.warn(WarnNobody, c, "name parties that there are, or take the clause out", "clause %s never decides: no party is among those it takes from", c.Number)
-		case r.to.count() == 0:
+		case v.choose(c.To).count() == 0:
 			v.warn(WarnNobody, c, "name parties that there are, or take the clause out", "clause %s never decides: no party is among those it gives to", c.Number)
 		case !r.pairs:
 			v.warn(WarnNobody, c, "name another party in from or to", "clause %s never decides: it takes from and gives to one party alone, which may read its own anyway", c.Number)
@@ -100,6 +102,9 @@ func (v *adviser) clauses(now time.Time) {
 				"clause %s never decides: it begins on %s, when the legal basis has lapsed (%s)", c.Number, day(c.Starts), day(v.over))
 		case by != nil:
 			v.beaten(c, by)
+		case v.told(i) != nil:
+			v.warn(WarnPublic, c, "say \"to: public: true\" in it",
+				"clause %s keeps nothing from the public: it forbids to parties what clause %s permits to everybody", c.Number, v.told(i).Number)
 		case !c.Ends.IsZero() && !now.Before(c.Ends) && now.Before(v.over):
 			v.warn(WarnOver, c, "leave it out of the next version", "clause %s decides nothing any more: it ended on %s", c.Number, day(c.Ends))
 		}
@@ -128,6 +133,29 @@ func (v *adviser) beater(i int) *protocol.Clause {
 		}
 	}
 	return nil
+}
+
+// told returns a clause that permits the public something of what this one
+// forbids to parties alone, unless another forbids as much to the public; or nil.
+func (v *adviser) told(i int) *protocol.Clause {
+	c := &v.of.Clauses[i]
+	if c.Permit || c.To.Public || v.of.Visibility != protocol.Public {
+		return nil
+	}
+	meet := func(a, b []string) bool {
+		return len(a) == 0 || len(b) == 0 || slices.ContainsFunc(a, func(w string) bool { return slices.Contains(b, w) })
+	}
+	var by *protocol.Clause
+	for n := range v.of.Clauses {
+		switch other := &v.of.Clauses[n]; {
+		case !other.To.Public || !meet(other.Topics, c.Topics) || !meet(other.Types, c.Types):
+		case !other.Permit && wider(other.Topics, c.Topics) && wider(other.Types, c.Types):
+			return nil
+		case other.Permit && by == nil:
+			by = other
+		}
+	}
+	return by
 }
 
 // topics warns of those that nobody reads at any moment.
