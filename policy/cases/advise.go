@@ -55,7 +55,8 @@ func Advise(a *protocol.Agreement, now time.Time) ([]Warning, error) {
 // adviser collects the warnings of one agreement.
 type adviser struct {
 	of     *protocol.Agreement
-	reach  []reach // of each clause
+	reach  []reach  // of each clause
+	all    []string // the names of all topics
 	over   time.Time
 	former bool // some party has left
 	out    []Warning
@@ -65,6 +66,9 @@ func newAdviser(a *protocol.Agreement) *adviser {
 	v := &adviser{of: a, over: a.Until, former: len(a.Cuts) > 0}
 	if basis := a.LegalBasis.Until; !basis.IsZero() && basis.Before(v.over) {
 		v.over = basis
+	}
+	for _, t := range a.Topics {
+		v.all = append(v.all, t.Name)
 	}
 	for i := range a.Clauses {
 		v.reach = append(v.reach, v.reachOf(&a.Clauses[i]))
@@ -149,7 +153,7 @@ func (v *adviser) told(i int) *protocol.Clause {
 	for n := range v.of.Clauses {
 		switch other := &v.of.Clauses[n]; {
 		case !other.To.Public || !meet(other.Topics, c.Topics) || !meet(other.Types, c.Types):
-		case !other.Permit && wider(other.Topics, c.Topics) && wider(other.Types, c.Types):
+		case !other.Permit && wider(other.Topics, v.topicsOf(c)) && wider(other.Types, c.Types):
 			return nil
 		case other.Permit && by == nil:
 			by = other

@@ -124,10 +124,7 @@ func (d *drafter) find(s scope, name func(*drafted) string, want func(Answer) bo
 // that it would decide but for the date.
 func (d *drafter) clause(i int) {
 	c, r := &d.of.Clauses[i], &d.reach[i]
-	s := scope{topics: c.Topics, types: c.Types, marks: r.marks, from: r.from, to: r.to, at: d.at}
-	if len(s.topics) == 0 {
-		s.topics = d.topicNames()
-	}
+	s := scope{topics: d.topicsOf(c), types: c.Types, marks: r.marks, from: r.from, to: r.to, at: d.at}
 	if len(s.types) == 0 {
 		s.types = d.types
 	}
@@ -184,14 +181,6 @@ func (d *drafter) edges() {
 		d.again(permitted, d.over, "nothing flows when the legal basis has lapsed")
 	}
 	d.again(permitted, d.of.Until, "nothing flows when the agreement is over")
-}
-
-func (d *drafter) topicNames() []string {
-	var out []string
-	for _, t := range d.of.Topics {
-		out = append(out, t.Name)
-	}
-	return out
 }
 
 // what says what a case is about, for its name.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 
 	"entente/policy"
@@ -52,7 +53,7 @@ func Parse(name string, text []byte) (*File, error) {
 		return nil, protocol.E(protocol.KindOf(err), op, err, protocol.HintOf(err))
 	}
 	var raw fileText
-	if err := yaml.UnmarshalWithOptions(text, &raw, strict()...); err != nil {
+	if err := decode(text, &raw); err != nil {
 		return nil, fault(op, err)
 	}
 	f := &File{Name: name, agreement: raw.Agreement}
@@ -67,13 +68,51 @@ func strict() []yaml.DecodeOption {
 	return []yaml.DecodeOption{yaml.Strict(), yaml.DisallowUnknownField()}
 }
 
+// decode reads the text. The library passes over fields that are null, which
+// would make another question of a case: those are refused.
+func decode(text []byte, raw *fileText) error {
+	parsed, err := parser.ParseBytes(text, 0)
+	if err != nil {
+		return err
+	}
+	for _, doc := range parsed.Docs {
+		if doc.Body == nil {
+			continue
+		}
+		var nulls nullFinder
+		if ast.Walk(&nulls, doc.Body); nulls.first != nil {
+			return wrong(nulls.first, "null says nothing; leave the field out, or put quotes around the word")
+		}
+		if err := yaml.NodeToValue(doc.Body, raw, strict()...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nullFinder visits nodes and keeps the first that is null.
+type nullFinder struct{ first *token.Token }
+
+// Visit implements ast.Visitor.
+func (f *nullFinder) Visit(node ast.Node) ast.Visitor {
+	if node.Type() == ast.NullType && f.first == nil {
+		f.first = node.GetToken()
+	}
+	return f
+}
+
 // fault makes an error for people of what is wrong with a file of cases.
 func fault(op string, err error) error {
 	if protocol.KindOf(err) != protocol.Other {
 		return protocol.E(protocol.KindOf(err), op, err, protocol.HintOf(err))
 	}
-	return protocol.E(protocol.Invalid, op, errors.New(strings.TrimSpace(yaml.FormatError(err, false, true))),
-		"the fields of a case are name, object, from, to, topic, at, expect, clause, because and readers")
+	hint := ""
+	var unknown *yaml.UnknownFieldError
+	if errors.As(err, &unknown) {
+		hint = "the file has agreement, at and cases; a case has name, object, from, to, topic, at, expect, clause, because and readers; " +
+			"an object has type and marking, or file, or all of a STIX object"
+	}
+	return protocol.E(protocol.Invalid, op, errors.New(strings.TrimSpace(yaml.FormatError(err, false, true))), hint)
 }
 
 // fileText is a file as it stands.

@@ -123,7 +123,7 @@ func (v *adviser) covers(w, n int) bool {
 	switch {
 	case y.marks&^x.marks != 0, !y.from.within(x.from), !y.to.within(x.to), y.bare && !x.bare && v.former,
 		x.starts.After(y.starts), !x.ends.IsZero() && (y.ends.IsZero() || x.ends.Before(y.ends)),
-		!wider(wide.Topics, narrow.Topics), !wider(wide.Types, narrow.Types), !widerTerms(wide, narrow):
+		!wider(wide.Topics, v.topicsOf(narrow)), !wider(wide.Types, narrow.Types), !widerTerms(wide, narrow):
 		return false
 	case wide.Permit != narrow.Permit:
 		return true
@@ -131,6 +131,14 @@ func (v *adviser) covers(w, n int) bool {
 		return narrow.Then == nil && (wide.Survives || !narrow.Survives)
 	}
 	return wide.Everywhere || !narrow.Everywhere
+}
+
+// topicsOf returns the names of the topics that a clause speaks of.
+func (v *adviser) topicsOf(c *protocol.Clause) []string {
+	if len(c.Topics) > 0 {
+		return c.Topics
+	}
+	return v.all
 }
 
 // wider reports whether one list of words restricts no more than another.
