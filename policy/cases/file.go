@@ -3,6 +3,7 @@ package cases
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -83,11 +84,45 @@ func decode(text []byte, raw *fileText) error {
 		if ast.Walk(&nulls, doc.Body); nulls.first != nil {
 			return wrong(nulls.first, "null says nothing; leave the field out, or put quotes around the word")
 		}
-		if err := yaml.NodeToValue(doc.Body, raw, strict()...); err != nil {
+		for _, field := range fieldsOf(doc.Body) {
+			if name := field.Key.GetToken().Value; name == "kind" || name == "secret" {
+				// Nothing of it is shown: an agreement has a secret, and errors go to logs.
+				return protocol.E(protocol.Invalid, "", errors.New("it is no file of cases but a signed document, or the draft of one"),
+					"name the agreement first, then files of cases")
+			}
+		}
+		if err := group(doc.Body, raw); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// fieldsOf returns the fields of a group, in their order.
+func fieldsOf(node ast.Node) []*ast.MappingValueNode {
+	switch n := node.(type) {
+	case *ast.MappingNode:
+		return n.Values
+	case *ast.MappingValueNode:
+		return []*ast.MappingValueNode{n}
+	}
+	return nil
+}
+
+// group reads a group of fields into a struct. Of several unknown fields the
+// library names any; people are told of the first.
+func group(node ast.Node, into any) error {
+	known := map[string]bool{}
+	shape := reflect.TypeOf(into).Elem()
+	for i := range shape.NumField() {
+		known[shape.Field(i).Tag.Get("yaml")] = true
+	}
+	for _, field := range fieldsOf(node) {
+		if name := field.Key.GetToken(); !known[name.Value] {
+			return &yaml.UnknownFieldError{Message: fmt.Sprintf("unknown field %q", name.Value), Token: name}
+		}
+	}
+	return yaml.NodeToValue(node, into, strict()...)
 }
 
 // nullFinder visits nodes and keeps the first that is null.
@@ -145,17 +180,12 @@ type caseText struct {
 // UnmarshalYAML implements yaml.NodeUnmarshaler.
 func (c *caseText) UnmarshalYAML(node ast.Node) error {
 	c.place = node.GetToken()
-	switch n := node.(type) {
-	case *ast.MappingNode:
-		if len(n.Values) > 0 {
-			c.place = n.Values[0].Key.GetToken()
-		}
-	case *ast.MappingValueNode:
-		c.place = n.Key.GetToken()
-	default:
+	fields := fieldsOf(node)
+	if len(fields) == 0 {
 		return wrong(c.place, "a case is a group of fields: name, object, from, topic, expect and more")
 	}
-	return yaml.NodeToValue(node, &c.caseFields, strict()...)
+	c.place = fields[0].Key.GetToken()
+	return group(node, &c.caseFields)
 }
 
 // word is a single value as it was written, with its place.

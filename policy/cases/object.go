@@ -74,7 +74,7 @@ func (o *object) UnmarshalYAML(node ast.Node) error {
 		var form struct {
 			File word `yaml:"file"`
 		}
-		err := yaml.NodeToValue(node, &form, strict()...)
+		err := group(node, &form)
 		o.file = form.File
 		return err
 	case keys["id"] != nil:
@@ -83,7 +83,7 @@ func (o *object) UnmarshalYAML(node ast.Node) error {
 		return err
 	}
 	o.short = &short{}
-	if err := yaml.NodeToValue(node, o.short, strict()...); err != nil {
+	if err := group(node, o.short); err != nil {
 		return err
 	}
 	if !o.short.Type.given() {

@@ -28,6 +28,8 @@ func TestRefusals(t *testing.T) {
 		"unknown field of the file": {"agreement:", "agrement:", `[1:1] unknown field "agrement"`, "agrement: tested"},
 		"unknown field of an object": {"marking:", "markings:", `[5:31] unknown field "markings"`,
 			"    object: {type: indicator, markings: TLP:AMBER}"},
+		"two unknown fields":     {"from: bank\n    to: cert", "form: bank\n    too: cert", `[6:5] unknown field "form"`, "    form: bank"},
+		"an agreement":           {"agreement: tested", "name: tested\nsecret: 0123456789abcdef", "no file of cases but a signed document", ""},
 		"no such answer":         {"expect: allow", "expect: permit", `[9:13] "permit" is no answer; expect allow, withhold or refuse`, ""},
 		"no such layer":          {`clause: "1"`, "because: clause", `[10:14] "clause" is no layer; the layers are form, floor, agreement, local`, ""},
 		"no such moment":         {"15T12:00:00Z", "15 noon", `[2:5] "2027-06-15 noon" is no time`, ""},
@@ -91,6 +93,9 @@ func TestRefusals(t *testing.T) {
 		}
 		if !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "tests.yaml") {
 			t.Errorf("%s: %v", name, err)
+		}
+		if strings.Contains(err.Error(), "0123456789abcdef") {
+			t.Errorf("%s: the secret is shown", name)
 		}
 		if c.caret != "" && !pointsAt(err.Error(), c.caret) {
 			t.Errorf("%s: no caret below %q in\n%v", name, c.caret, err)

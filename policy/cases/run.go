@@ -270,15 +270,8 @@ func (r *runner) judge(q *question) Result {
 	}
 	for i := range q.answers {
 		a := &q.answers[i]
-		switch {
-		case a.Outcome != c.expect.String():
-			differ(a, "expected %s", c.expect)
-		case c.because.given() && a.Layer != c.because.text:
-			differ(a, "expected %s because of %s", c.expect, c.because.text)
-		case c.clause.given() && c.clause.text == "" && a.Clause != "":
-			differ(a, "expected %s by no clause", c.expect)
-		case c.clause.given() && a.Clause != c.clause.text:
-			differ(a, "expected %s by clause %s", c.expect, c.clause.text)
+		if a.Outcome != c.expect.String() || c.because.given() && a.Layer != c.because.text || c.clause.given() && a.Clause != c.clause.text {
+			differ(a, "expected %s", c.expected())
 		}
 		if !c.readers.given {
 			continue
@@ -291,6 +284,24 @@ func (r *runner) judge(q *question) Result {
 	}
 	out.Passed = len(out.Differences) == 0
 	return out
+}
+
+// expected says what a case expects, as Answer.String says what is answered.
+func (c *Case) expected() string {
+	var by []string
+	if c.because.given() {
+		by = append(by, c.because.text)
+	}
+	switch {
+	case c.clause.given() && c.clause.text == "":
+		by = append(by, "no clause")
+	case c.clause.given():
+		by = append(by, "clause "+c.clause.text)
+	}
+	if len(by) == 0 {
+		return c.expect.String()
+	}
+	return c.expect.String() + " by " + strings.Join(by, ", ")
 }
 
 // names lists members for people.
