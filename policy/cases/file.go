@@ -1,6 +1,7 @@
 package cases
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"reflect"
@@ -23,6 +24,7 @@ type File struct {
 	Cases []Case
 
 	agreement word
+	wide      bool // has lines that are too long to show
 }
 
 // Case is one case of a file: a question and the answer that is expected.
@@ -53,13 +55,16 @@ func Parse(name string, text []byte) (*File, error) {
 	if err := protocol.CheckText(text); err != nil {
 		return nil, protocol.E(protocol.KindOf(err), op, err, protocol.HintOf(err))
 	}
+	f := &File{Name: name}
+	for line := range bytes.Lines(text) {
+		f.wide = f.wide || len(line) > mostLine
+	}
 	var raw fileText
 	if err := decode(text, &raw); err != nil {
-		return nil, fault(op, err)
+		return nil, f.fault(op, err)
 	}
-	f := &File{Name: name, agreement: raw.Agreement}
 	if err := f.take(raw); err != nil {
-		return nil, fault(op, err)
+		return nil, f.fault(op, err)
 	}
 	return f, nil
 }
@@ -136,8 +141,15 @@ func (f *nullFinder) Visit(node ast.Node) ast.Visitor {
 	return f
 }
 
+// Bounds in bytes of what errors show of a file: a line, and all of them. Where
+// there is more they name the place alone, as the library takes long to print it.
+const (
+	mostLine    = 2 << 10
+	mostExcerpt = 4 << 10
+)
+
 // fault makes an error for people of what is wrong with a file of cases.
-func fault(op string, err error) error {
+func (f *File) fault(op string, err error) error {
 	if protocol.KindOf(err) != protocol.Other {
 		return protocol.E(protocol.KindOf(err), op, err, protocol.HintOf(err))
 	}
@@ -147,7 +159,11 @@ func fault(op string, err error) error {
 		hint = "the file has agreement, at and cases; a case has name, object, from, to, topic, at, expect, clause, because and readers; " +
 			"an object has type and marking, or file, or all of a STIX object"
 	}
-	return protocol.E(protocol.Invalid, op, errors.New(strings.TrimSpace(yaml.FormatError(err, false, true))), hint)
+	text := yaml.FormatError(err, false, !f.wide)
+	if len(text) > mostExcerpt {
+		text = yaml.FormatError(err, false, false)
+	}
+	return protocol.E(protocol.Invalid, op, errors.New(strings.TrimSpace(text)), hint)
 }
 
 // fileText is a file as it stands.
@@ -213,6 +229,9 @@ func (w *word) UnmarshalYAML(node ast.Node) error {
 	return nil
 }
 
+// mostWords bounds a list; an agreement has no more parties.
+const mostWords = 1000
+
 // words is one value or a list of them.
 type words struct {
 	list  []word
@@ -226,6 +245,9 @@ func (w *words) UnmarshalYAML(node ast.Node) error {
 	values := []ast.Node{node}
 	if list, ok := node.(*ast.SequenceNode); ok {
 		values = list.Values
+	}
+	if len(values) > mostWords {
+		return wrong(w.place, "%d words in a list; at most %d", len(values), mostWords)
 	}
 	for _, v := range values {
 		var one word
@@ -249,6 +271,7 @@ func wrong(place *token.Token, format string, args ...any) error {
 func (f *File) take(raw fileText) error {
 	var standard time.Time
 	var err error
+	f.agreement = raw.Agreement
 	if raw.At.given() {
 		if standard, err = moment(raw.At); err != nil {
 			return err

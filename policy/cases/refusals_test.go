@@ -53,6 +53,8 @@ func TestRefusals(t *testing.T) {
 		"an empty file":          {whole, "", "it holds no cases", ""},
 		"to nobody":              {"to: cert", "to: []", "[7:9] nobody is named", ""},
 		"twice in a list":        {"to: cert", "to: [cert, cert]", `[7:16] "cert" stands twice in the list`, ""},
+		"a long list":            {"to: cert", "to: [" + strings.Repeat("x, ", 1000) + "cert]", "[7:9] 1001 words in a list; at most 1000", ""},
+		"a long line":            {"name: one", "name: " + strings.Repeat("x", 5000) + "\n    nam: e", `[5:5] unknown field "nam"`, ""},
 		"readers of a reader":    {`clause: "1"`, "readers: cert", `[10:14] "readers" goes with a case that has no "to"`, ""},
 		"two of one name":        {whole[strings.Index(whole, "  - name"):], strings.Repeat(whole[strings.Index(whole, "  - name"):], 2), "[11:11] two cases have the name", ""},
 		"another agreement":      {"agreement: tested", "agreement: testing", `[1:12] these are cases of "testing", and the agreement is "tested"`, ""},
@@ -96,6 +98,9 @@ func TestRefusals(t *testing.T) {
 		}
 		if strings.Contains(err.Error(), "0123456789abcdef") {
 			t.Errorf("%s: the secret is shown", name)
+		}
+		if len(err.Error()) > mostExcerpt+1000 {
+			t.Errorf("%s: an error of %d bytes", name, len(err.Error()))
 		}
 		if c.caret != "" && !pointsAt(err.Error(), c.caret) {
 			t.Errorf("%s: no caret below %q in\n%v", name, c.caret, err)

@@ -66,7 +66,7 @@ func Run(ctx context.Context, a *protocol.Agreement, sources ...Source) (*Report
 	for _, source := range sources {
 		asked, err := run.bind(source)
 		if err != nil {
-			return nil, fault("test "+a.Name+" with "+source.File.Name, err)
+			return nil, source.File.fault("test "+a.Name+" with "+source.File.Name, err)
 		}
 		for i := range asked {
 			if err := ctx.Err(); err != nil {
