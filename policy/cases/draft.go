@@ -55,7 +55,8 @@ type drafter struct {
 	cases []drafted
 }
 
-// drafted is one case: a question of one reader, and its answer.
+// drafted is one case: a question of one reader or, without one, of the topic, and
+// its answer.
 type drafted struct {
 	name   string
 	typ    string
@@ -83,8 +84,10 @@ func (d *drafter) answer(c *drafted) {
 		}
 		return id
 	}
-	q := question{of: &Case{to: words{given: true}}, author: member(c.from), to: []policy.Reader{{Member: member(c.to)}},
-		topic: c.topic, at: c.at, subject: policy.Subject{Type: c.typ, Marking: c.mark}}
+	q := question{of: &Case{}, author: member(c.from), topic: c.topic, at: c.at, subject: policy.Subject{Type: c.typ, Marking: c.mark}}
+	if c.to != "" {
+		q.of.to.given, q.to = true, []policy.Reader{{Member: member(c.to)}}
+	}
 	c.answer = d.ask(d.engine, &q)[0]
 }
 
@@ -176,6 +179,7 @@ func (d *drafter) edges() {
 		return
 	}
 	permitted := d.cases[i]
+	permitted.to = ""
 	d.again(permitted, d.of.From.Add(-time.Second), "nothing flows before the agreement begins")
 	if d.over.Before(d.of.Until) {
 		d.again(permitted, d.over, "nothing flows when the legal basis has lapsed")
@@ -201,8 +205,11 @@ func (d *drafter) text() []byte {
 			continue
 		}
 		names[c.name] = true
-		fmt.Fprintf(&b, "  - name: %s\n    object: {type: %s, marking: %s}\n    from: %s\n    to: %s\n    topic: %s\n",
-			c.name, c.typ, c.mark, plain(c.from), plain(c.to), plain(c.topic))
+		fmt.Fprintf(&b, "  - name: %s\n    object: {type: %s, marking: %s}\n    from: %s\n", c.name, c.typ, c.mark, plain(c.from))
+		if c.to != "" {
+			fmt.Fprintf(&b, "    to: %s\n", plain(c.to))
+		}
+		fmt.Fprintf(&b, "    topic: %s\n", plain(c.topic))
 		if !c.at.Equal(d.at) {
 			fmt.Fprintf(&b, "    at: %s\n", day(c.at))
 		}
