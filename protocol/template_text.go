@@ -94,7 +94,9 @@ topics:
     default-marking: TLP:CLEAR
 # Clauses are what the engine enforces. Nothing flows that no clause permits, and a
 # clause that forbids beats all that permit. A refusal cites the number and the text.
-# "to: public" means readers who are no party; a clause without "to" means parties.
+# "to: public" means readers who are no party: what they are permitted the parties are
+# permitted too, what they are forbidden they alone are. A clause without "to" means
+# parties, so what is never to be told in public says "to: public".
 clauses:
   - number: "1"
     text: The parties warn the public.
@@ -104,12 +106,9 @@ clauses:
     topics: [warnings]
     markings: [TLP:CLEAR]
   - number: "2"
-    text: The parties read each other's warnings.
-    effect: permit
-    topics: [warnings]
-    markings: [TLP:CLEAR]
-  - number: "3"
     text: Incidents and accounts of persons are never told in public.
     effect: forbid
+    to:
+      public: true
     types: [incident, user-account]
 `

@@ -21,6 +21,10 @@ func objectTypes() []string {
 		"windows-registry-key", "x509-certificate"}
 }
 
+// ParseObjectType takes a type of STIX 2.1 or a custom one, which begins with "x-",
+// as clauses name them. Everything else is an error that names what comes near.
+func ParseObjectType(s string) (string, error) { return objectType(s) }
+
 // objectType takes a type of STIX 2.1, or a custom one, which begins with x-.
 func objectType(s string) (string, error) {
 	known := objectTypes()

@@ -56,6 +56,7 @@ type yamlParser struct {
 	skip  int // bytes of that line which were read already, as its indentation
 	nodes int
 	depth int
+	loose bool // names of fields may have capitals and underscores too
 }
 
 // parseYAML checks a text and reads it. Errors are Invalid or Limit.
@@ -74,8 +75,9 @@ func parseYAML(payload []byte) (*yamlNode, []string, error) {
 
 // CheckText refuses a text that no YAML file of ours may be, in time and memory
 // that grow with its length alone: what passes is safe to give to any YAML
-// parser. Configuration files pass it as documents do. A file that holds nothing
-// but comments passes.
+// parser. Configuration files and cases of tests pass it as documents do, but that
+// names of fields may have capital letters and underscores too, as those of STIX
+// have. A file that holds nothing but comments passes.
 func CheckText(text []byte) error {
 	lines, err := checkText(text)
 	if len(text) == 0 {
@@ -84,11 +86,11 @@ func CheckText(text []byte) error {
 	if err != nil {
 		return err
 	}
-	p := &yamlParser{lines: lines}
+	p := &yamlParser{lines: lines, loose: true}
 	if _, _, some := p.peek(); !some {
 		return nil
 	}
-	p = &yamlParser{lines: lines}
+	p = &yamlParser{lines: lines, loose: true}
 	if _, fault := p.document(); fault != nil {
 		return E(Invalid, "", fault, "")
 	}
@@ -236,7 +238,7 @@ func (p *yamlParser) item(at int, body string) (*yamlNode, *FaultError) {
 		return nil, p.fault(at, "a list entry without a value; begin it on the line of its dash")
 	case isEntry(value):
 		return nil, p.fault(offset, "a list directly within a list")
-	case keyLength(value) > 0:
+	case p.keyLength(value) > 0:
 		p.skip = offset
 		return p.mapping(offset)
 	}
@@ -244,9 +246,10 @@ func (p *yamlParser) item(at int, body string) (*yamlNode, *FaultError) {
 }
 
 // keyLength returns the length of the name that begins "name:", or 0.
-func keyLength(s string) int {
+func (p *yamlParser) keyLength(s string) int {
 	i := 0
-	for i < len(s) && (s[i] >= 'a' && s[i] <= 'z' || s[i] >= '0' && s[i] <= '9' || s[i] == '-') {
+	for i < len(s) && (s[i] >= 'a' && s[i] <= 'z' || s[i] >= '0' && s[i] <= '9' || s[i] == '-' ||
+		p.loose && (s[i] >= 'A' && s[i] <= 'Z' || s[i] == '_')) {
 		i++
 	}
 	if i == 0 || i > 64 || s[0] == '-' || i == len(s) || s[i] != ':' || i+1 < len(s) && s[i+1] != ' ' {
@@ -258,7 +261,7 @@ func keyLength(s string) int {
 // key reads the name of a field; what else a line may begin with in YAML is
 // refused by name.
 func (p *yamlParser) key(at int, body string) (string, *FaultError) {
-	if n := keyLength(body); n > 0 {
+	if n := p.keyLength(body); n > 0 {
 		return body[:n], nil
 	}
 	why := ""

@@ -89,7 +89,7 @@ func (f *flow) mapping() (*yamlNode, *FaultError) {
 			return nil, f.fault("expected a comma or }")
 		}
 		f.spaces()
-		size := keyLength(f.line[f.at:])
+		size := f.p.keyLength(f.line[f.at:])
 		if size == 0 {
 			return nil, f.fault("expected a field, \"name: value\"")
 		}

@@ -55,21 +55,26 @@ func (c *cli) writeNew(cmd *cobra.Command, op, out string, text []byte) error {
 		_, err := cmd.OutOrStdout().Write(text)
 		return err
 	}
-	f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err := createFile(op, out, text); err != nil {
+		return err
+	}
+	if c.json {
+		return printJSON(cmd.OutOrStdout(), map[string]string{"file": out})
+	}
+	_, err := fmt.Fprintf(cmd.ErrOrStderr(), "Wrote %s. Read and edit it, then: entente agreements sign %s\n", out, out)
+	return err
+}
+
+// createFile writes a file that must not be there yet.
+func createFile(op, path string, text []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return protocol.E(protocol.Conflict, op, err, "name another file with -o")
 	}
 	if _, err := f.Write(text); err != nil {
 		return errors.Join(err, f.Close())
 	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if c.json {
-		return printJSON(cmd.OutOrStdout(), map[string]string{"file": out})
-	}
-	_, err = fmt.Fprintf(cmd.ErrOrStderr(), "Wrote %s. Read and edit it, then: entente agreements sign %s\n", out, out)
-	return err
+	return f.Close()
 }
 
 func (c *cli) agreementsHistory() *cobra.Command {

@@ -28,11 +28,12 @@ func house() map[string][]string {
 		"protocol":         {},
 		"protocol/stix":    {"protocol"},
 		"policy":           {"protocol", "protocol/stix"},
+		"policy/cases":     {"policy", "protocol", "protocol/stix"},
 		"store":            {"protocol", "protocol/stix"},
 		"node":             {"protocol", "protocol/stix", "policy", "store"},
 		"node/p2p":         {"protocol"},
 		"node/api":         {"node", "policy", "protocol", "protocol/stix"},
-		"cmd/entente":      {"node", "node/api", "node/p2p", "policy", "protocol", "protocol/stix", "store", "cmd/entente/bare", "examples"},
+		"cmd/entente":      {"node", "node/api", "node/p2p", "policy", "policy/cases", "protocol", "protocol/stix", "store", "cmd/entente/bare", "examples"},
 		"cmd/entente/bare": {},
 		"examples":         {},
 	}
@@ -46,9 +47,9 @@ func keepers() map[string][]string {
 		"github.com/dgraph-io/badger":         {"store", "cmd/entente/bare"},
 		"github.com/libp2p/":                  {"node/p2p", "cmd/entente/bare"},
 		"github.com/spf13/":                   {"cmd/entente"},
-		"github.com/goccy/go-yaml":            {"protocol", "cmd/entente"},
-		"github.com/fxamacker/cbor":           {"protocol", "node/p2p"}, // frames of streams are CBOR too
-		"github.com/go-json-experiment/json":  {"protocol", "protocol/stix", "node", "node/api", "cmd/entente"},
+		"github.com/goccy/go-yaml":            {"protocol", "policy/cases", "cmd/entente"}, // cases of tests are files that people write
+		"github.com/fxamacker/cbor":           {"protocol", "node/p2p"},                    // frames of streams are CBOR too
+		"github.com/go-json-experiment/json":  {"protocol", "protocol/stix", "policy/cases", "node", "node/api", "cmd/entente"},
 		"github.com/prometheus/client_golang": {"node", "node/api", "node/p2p", "store", "cmd/entente"},
 		"net/http":                            {"protocol", "node/api", "cmd/entente"},
 	}
@@ -65,7 +66,7 @@ func nevers() map[string]map[string]string {
 	reading := maps.Clone(pure)
 	delete(reading, "net")
 	return map[string]map[string]string{
-		"protocol": pure, "protocol/stix": reading, "policy": pure,
+		"protocol": pure, "protocol/stix": reading, "policy": pure, "policy/cases": pure,
 		"node/api": {
 			"entente/store": "every way out passes the node, hence policy", "entente/node/p2p": "every way out passes the node, hence policy",
 		},
@@ -403,7 +404,7 @@ func exportedReceiver(d *ast.FuncDecl) bool {
 
 // TestHouseClock finds sleeping tests, and clocks in packages that have none.
 func TestHouseClock(t *testing.T) {
-	timeless := []string{"protocol", "protocol/stix", "policy"}
+	timeless := []string{"protocol", "protocol/stix", "policy", "policy/cases"}
 	for _, s := range sources(t) {
 		ast.Inspect(s.file, func(n ast.Node) bool {
 			sel, ok := n.(*ast.SelectorExpr)

@@ -227,7 +227,7 @@ func (c *cli) agreementsCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "agreements", Short: "Write, sign, exchange and read agreements", Args: cobra.NoArgs, RunE: list}
 	cmd.AddCommand(
 		&cobra.Command{Use: "list", Short: "List the agreements that are here", Args: cobra.NoArgs, RunE: list},
-		c.agreementsNew(), c.agreementsAmend(), c.agreementsSign(), c.agreementsHistory(), c.agreementsShow(), c.agreementsInvite(),
+		c.agreementsNew(), c.agreementsTest(), c.agreementsAmend(), c.agreementsSign(), c.agreementsHistory(), c.agreementsShow(), c.agreementsInvite(),
 		c.agreementsPropose(), c.agreementsAccept(),
 		c.agreementsSuspend(), c.agreementsResume(), c.agreementsTerminate(),
 		&cobra.Command{
@@ -325,7 +325,9 @@ func (c *cli) agreementsNew() *cobra.Command {
 		Long: `Writes version 1 of an agreement as NAME.v1.yaml, to be read, edited and signed.
 The parties come from their member records (.yaml files). Templates: alliance
 (private, several parties), exchange (private, two parties), feed (public).
-Say what kind of organisation a party is with --kind HANDLE=KIND.`,
+Say what kind of organisation a party is with --kind HANDLE=KIND.
+
+NAME.tests.yaml beside it gets test cases of every clause, see agreements test.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			parties, err := partiesOf(records, kinds)
 			if err != nil {
@@ -343,7 +345,7 @@ Say what kind of organisation a party is with --kind HANDLE=KIND.`,
 			if out == "" {
 				out, _ = protocol.FileNames(args[0], 1)
 			}
-			return c.writeNew(cmd, "agreements new", out, text)
+			return c.writeDraft(cmd, out, text)
 		},
 	}
 	cmd.Flags().StringVar(&template, "template", "alliance", "alliance, exchange or feed")

@@ -1,0 +1,95 @@
+// Package cases holds agreements to their tests, which are files that lawyers
+// and analysts write: this object, from this party, to that one, at this moment,
+// must get this answer by this clause. It also says what is odd about an
+// agreement before anybody signs it ([Advise]) and who may read what under it
+// ([Who]), and writes the first cases for a draft ([Draft]). It is pure, as
+// package policy is.
+//
+// # A file of cases
+//
+// The file beside an agreement NAME.yaml, or NAME.v3.yaml, is NAME.tests.yaml:
+//
+//	agreement: harbour-watch
+//	at: 2027-01-15T12:00:00Z
+//	cases:
+//	  - name: indicators reach the CERT
+//	    object: {type: indicator, marking: TLP:AMBER}
+//	    from: bank
+//	    to: cert
+//	    topic: indicators
+//	    expect: allow
+//	    clause: "1"
+//	  - name: who was hit is not published where a vendor reads
+//	    object: {file: samples.json#identity--7870d74a-0b5c-4c4e-9c1e-0d9d3f1f6e11}
+//	    from: bank
+//	    topic: indicators
+//	    expect: withhold
+//	    because: agreement
+//	    clause: "2"
+//	    readers: [cert]
+//
+// Of the whole file:
+//
+//	agreement  the agreement's name, which is checked; may be left out
+//	at         the moment of all cases that name none: 2027-01-15, or in UTC
+//	           2027-01-15T12:00:00Z
+//	cases      the list of cases
+//
+// Of a case:
+//
+//	name       what it shows, for people; no two in a file are alike
+//	object     what is published, see below
+//	from       who publishes it: the handle of a party, or the id of 64 digits
+//	           of one that is no party any more
+//	to         who asks for it: a handle, a list of them, or public, who is no
+//	           party. Each must get the answer that is expected. Without "to"
+//	           the question is whether it may go on the topic, to all who read it
+//	topic      where
+//	at         when
+//	expect     allow, withhold or refuse
+//	clause     the number of the clause that must decide; "" for none
+//	because    the layer that must decide: form, floor, agreement or local
+//	readers    without "to" only: exactly these may read it, the author aside;
+//	           [] for nobody
+//
+// The last three may be left out, and are not checked then. All else is needed.
+// What they mean is in the package comment of package policy.
+//
+// # Objects
+//
+// An object is one of
+//
+//	{type: indicator, marking: TLP:AMBER}   what clauses ask of it; without a
+//	                                        marking it is unmarked
+//	{file: samples.json#indicator--1b28…}   one out of a file in the folder of
+//	                                        the cases or below it: a bundle, an
+//	                                        array, or objects
+//	a whole STIX object                     its fields below "object:", or after
+//	                                        "object: |" as JSON
+//
+// A short form stands for all objects like it, so it is the better test of an
+// agreement; a whole object also shows that its markings are understood. Where a
+// file defines markings of its own they count as they do in a node.
+//
+// # Text
+//
+// A file is YAML within the bounds of signed documents (documents spec, "Text"):
+// at most 1 MiB, 16 levels, no tabs, anchors or tags, a list in brackets on one
+// line. Names of fields may have capitals and underscores too. Unknown fields,
+// words and parties refuse the file with the place.
+//
+// # Coverage
+//
+// Passing cases show something of the agreement, and what they do not show is
+// named with its text ([Coverage]). There is a point for
+//
+//   - each clause: it decided a passing case. A clause that forbids has it also
+//     where it decided for one reader of a whole topic;
+//   - each date and condition of a clause (from-date, until-date, classes,
+//     max-pap, purposes, context, confidence, age, contribution): some passing
+//     case would be answered otherwise if it were not there;
+//   - the agreement's first moment, its end, and the lapse of its legal basis
+//     where that comes before the end: a passing case asks on the far side.
+//
+// A case that fails shows nothing.
+package cases
