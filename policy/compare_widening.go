@@ -483,4 +483,3 @@ func (w *widener) handles(s set) []string {
 	slices.Sort(out)
 	return out
 }
-
