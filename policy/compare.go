@@ -52,9 +52,9 @@ func (d Difference) String() string {
 	}
 	switch {
 	case d.Change == Added && d.Field == "":
-		return what + " added: " + d.New
+		return strings.TrimSuffix(what+" added: "+d.New, ": ")
 	case d.Change == Removed && d.Field == "":
-		return what + " removed: " + d.Old
+		return strings.TrimSuffix(what+" removed: "+d.Old, ": ")
 	case d.Part == PartDocument:
 		what = d.Field
 	default:

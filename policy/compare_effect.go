@@ -58,9 +58,10 @@ type Effect struct {
 // exampleMost bounds the examples of one Flow.
 const exampleMost = 5
 
-// memoMost bounds how many answers a Replay remembers: objects of hostile peers
-// may all differ in what is asked about them.
-const memoMost = 1 << 14
+// memoMost bounds how many answers a Replay remembers, each counted once and once
+// for each of its readers: objects of hostile peers may all differ in what is
+// asked about them.
+const memoMost = 1 << 16
 
 // Replay finds the Effect of a new version. It is not safe for concurrent use;
 // Fork makes more of one, and Merge joins them.
@@ -69,6 +70,7 @@ type Replay struct {
 	handles  map[protocol.MemberID]string
 	rows     map[flowKey]*Flow
 	memo     map[alike]*fate
+	memory   int // of memo
 	objects  int
 	gaining  int
 	losing   int
@@ -164,10 +166,11 @@ func (r *Replay) Add(h Held) {
 	key := alike{h.Topic, h.Author, h.Subject}
 	f := r.memo[key]
 	if f == nil {
-		if len(r.memo) >= memoMost {
-			clear(r.memo)
-		}
 		f = r.ask(key)
+		if r.memory += 1 + len(f.rows); r.memory > memoMost {
+			clear(r.memo)
+			r.memory = 1 + len(f.rows)
+		}
 		r.memo[key] = f
 	}
 	r.objects++
@@ -196,7 +199,9 @@ func (f *Flow) count(h Held, text string) {
 	f.First = f.First[:min(len(f.First), exampleMost)]
 }
 
-func compareHeld(a, b Held) int { return cmp.Or(cmp.Compare(a.Added, b.Added), cmp.Compare(a.ID, b.ID)) }
+func compareHeld(a, b Held) int {
+	return cmp.Or(cmp.Compare(a.Added, b.Added), cmp.Compare(a.ID, b.ID))
+}
 
 func before(a, b Held) bool { return compareHeld(a, b) < 0 }
 
@@ -293,6 +298,10 @@ func (s *side) readers(q alike) ([]protocol.MemberID, Verdict) {
 // why returns the decision for one reader, who must read the topic at all.
 func (s *side) why(q alike, reader protocol.MemberID) Decision {
 	d := s.engine.Read(Reader{Member: reader}, s.rules.agreement.ID, q.topic, q.author, q.subject, s.at)
+	if d.Outcome != Allow && !reader.IsZero() && s.rules.index[reader] == 0 {
+		// That it left says more than what the floor has against strangers.
+		d.Layer, d.Text = Governing, textNoParty
+	}
 	if d.Outcome == Allow && slices.Contains(s.barred[q.topic], reader) {
 		d = s.rules.decision(d.Marking, math.MaxInt64)
 		d.Outcome, d.Layer, d.Text = Withhold, Governing, "no clause lets this reader read topic "+clip(q.topic)

@@ -417,11 +417,17 @@ func (w *widener) departures() {
 				blocked.union(o.to)
 			}
 		}
+		always := slices.Clone(everyone) // reads whenever anyone does
 		for _, n := range w.news {
-			if n.topics.has(i) && n.clause.Permit && n.starts <= from && n.ends >= until {
+			if !n.topics.has(i) || !n.clause.Permit {
+				continue
+			}
+			always.intersect(n.to)
+			if n.starts <= from && n.ends >= until {
 				still.union(n.to)
 			}
 		}
+		still.union(always)
 		for _, n := range w.news {
 			if n.topics.has(i) && n.shutsOut() {
 				still.subtract(n.to)
