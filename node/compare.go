@@ -23,10 +23,8 @@ type CompareRequest struct {
 	// that is not here.
 	Old CompareSide `json:"old,omitzero"`
 	New CompareSide `json:"new"`
-	// Days is how far back the replay goes, by arrival here; 0: 30.
-	Days int `json:"days,omitzero"`
-	// Progress is told how many objects were looked at, now and then; may be nil.
-	Progress func(Progress) `json:"-"`
+	// Since is how far back the replay goes, by arrival here; zero: 30 days.
+	Since time.Time `json:"since,omitzero"`
 }
 
 // CompareSide names one version: a document, or one that is kept here.
@@ -80,8 +78,8 @@ type Effect struct {
 
 // Flow counts objects that meet one fate for one reader by one clause.
 type Flow struct {
-	Kind   string        `json:"kind"`   // flows, freed, stops, blocked
-	Topic  string        `json:"topic"`  //
+	Kind   string        `json:"kind"` // flows, freed, stops, blocked
+	Topic  string        `json:"topic"`
 	Reader string        `json:"reader"` // handle, "public"
 	Layer  string        `json:"layer"`
 	Clause string        `json:"clause,omitempty"`
@@ -101,8 +99,7 @@ type FlowExample struct {
 
 const (
 	compareDays    = 30
-	compareMost    = 36500 // days
-	compareParcels = 64    // messages that are in memory at once
+	compareParcels = 64 // messages that are in memory at once
 )
 
 // CompareDocuments tells what changes from one version to another by the
@@ -124,19 +121,18 @@ func CompareDocuments(old, new *protocol.Agreement) Comparison {
 // Compare tells what changes from one version of an agreement to another, and
 // replays what is held here under both: what would newly flow to whom, and what
 // would stop. Nothing changes by it but that the audit log tells of the examples
-// it shows. The replay looks at objects that the operator may have.
+// it shows. The replay looks at objects that the operator may have; progress, which
+// may be nil, is told how many, now and then.
 //
 // Errors: Invalid for a document that cannot be read; NotFound for what is not
 // here; the context's own when it ends.
-func (n *Node) Compare(ctx context.Context, q CompareRequest) (Comparison, error) {
+func (n *Node) Compare(ctx context.Context, q CompareRequest, progress func(Progress)) (Comparison, error) {
 	const op = "compare agreements"
-	if q.Days == 0 {
-		q.Days = compareDays
-	}
-	if q.Days < 0 || q.Days > compareMost {
-		return Comparison{}, protocol.E(protocol.Invalid, op, fmt.Errorf("%d days: from 1 to %d", q.Days, compareMost), "")
-	}
 	r := n.own()
+	since := r.now.AddDate(0, 0, -compareDays)
+	if !q.Since.IsZero() {
+		since = q.Since.UTC()
+	}
 	next, err := r.world.side(q.New)
 	if err != nil {
 		return Comparison{}, err
@@ -161,8 +157,7 @@ func (n *Node) Compare(ctx context.Context, q CompareRequest) (Comparison, error
 	if r.world.agreements[held] == nil && old != nil {
 		held = old.ID
 	}
-	since := r.now.AddDate(0, 0, -q.Days)
-	if err := r.replay(ctx, replay, store.Query{Agreement: held, After: since.UnixMicro() - 1}, q.Progress); err != nil {
+	if err := r.replay(ctx, replay, store.Query{Agreement: held, After: max(1, since.UnixMicro()) - 1}, progress); err != nil {
 		return Comparison{}, err
 	}
 	out.Effect, err = r.effect(replay.Effect(), since)
