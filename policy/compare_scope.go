@@ -8,14 +8,15 @@ import (
 )
 
 // shutsOut reports whether the clause takes a topic away from those it names.
-func (s scope) shutsOut() bool {
+func (s *scope) shutsOut() bool {
 	return !s.clause.Permit && s.bare && len(s.types) == 0 && s.marks == anyTLP
 }
 
 // during returns the scope as far as it lies in a span.
-func (s scope) during(from, until int64) scope {
-	s.starts, s.ends = max(s.starts, from), min(s.ends, until)
-	return s
+func (s *scope) during(from, until int64) scope {
+	out := *s
+	out.starts, out.ends = max(s.starts, from), min(s.ends, until)
+	return out
 }
 
 func intersection(a, b set) set {
@@ -45,52 +46,81 @@ func (s set) meets(t set) bool {
 }
 
 // empty reports whether the clause speaks of nothing that both versions know.
-func (s scope) empty() bool {
+func (s *scope) empty() bool {
 	return s.from.isEmpty() || s.to.isEmpty() || s.topics.isEmpty() || s.marks == 0 || s.starts >= s.ends
 }
 
 // overlaps reports whether two clauses may speak of one object, for one reader.
-func (s scope) overlaps(t *scope) bool {
+func (s *scope) overlaps(t *scope) bool {
 	return s.from.meets(t.from) && s.to.meets(t.to) && s.topics.meets(t.topics) &&
 		s.marks&t.marks != 0 && s.starts < t.ends && t.starts < s.ends &&
 		(len(s.types) == 0 || len(t.types) == 0 || slices.ContainsFunc(s.types, func(x string) bool { return slices.Contains(t.types, x) }))
 }
 
-// beyond names in what a clause speaks of more than another; "" where the other
-// covers it. With first it stops at the first thing.
-func (s scope) beyond(t *scope, first bool) string {
+// within reports whether another clause speaks of all that this one speaks of.
+// Every clause meets every other, so the cheapest questions come first.
+func (s *scope) within(t *scope) bool {
+	return s.marks&^t.marks == 0 && s.starts >= t.starts && s.ends <= t.ends && s.topics.within(t.topics) &&
+		covers(t.types, s.types) && s.to.within(t.to) && s.fromWithin(t) && s.classesWithin(t) && s.conditionsBeyond(t) == nil
+}
+
+// beyond names in what a clause speaks of more than another.
+func (s *scope) beyond(t *scope) []string {
 	var more []string
-	a, b := &s.clause.If, &t.clause.If
 	for _, c := range []struct {
 		name string
-		ok   func() bool
+		ok   bool
 	}{
-		{"to", func() bool { return s.to.within(t.to) }},
-		{"from", func() bool { return s.from.within(t.from) && (t.bare || !s.bare || !s.clause.Permit) }},
-		{"topics", func() bool { return s.topics.within(t.topics) }},
-		{"types", func() bool { return covers(t.types, s.types) }},
-		{"markings", func() bool { return s.marks&^t.marks == 0 }},
-		{"dates", func() bool { return s.starts >= t.starts && s.ends <= t.ends }},
-		{"classes", func() bool { return s.classesWithin(t) }},
-		{"max-pap", func() bool { return b.PAP == protocol.NoPAP || (a.PAP != protocol.NoPAP && a.PAP <= b.PAP) }},
-		{"purposes", func() bool { return covers(b.Purposes, a.Purposes) }},
-		{"context", func() bool { return a.Context || !b.Context }},
-		{"confidence", func() bool { return a.Confidence >= b.Confidence }},
-		{"age", func() bool { return shorter(a.Age, b.Age) }},
-		{"contribution", func() bool { return b.Contribution == "" || a.Contribution == b.Contribution }},
+		{"to", s.to.within(t.to)},
+		{"from", s.fromWithin(t)},
+		{"topics", s.topics.within(t.topics)},
+		{"types", covers(t.types, s.types)},
+		{"markings", s.marks&^t.marks == 0},
+		{"dates", s.starts >= t.starts && s.ends <= t.ends},
+		{"classes", s.classesWithin(t)},
 	} {
-		if !c.ok() {
-			if more = append(more, c.name); first {
-				break
-			}
+		if !c.ok {
+			more = append(more, c.name)
 		}
 	}
-	return strings.Join(more, ", ")
+	return append(more, s.conditionsBeyond(t)...)
+}
+
+// fromWithin compares authors. A permit without a condition speaks of those who
+// left, whoever they will be.
+func (s *scope) fromWithin(t *scope) bool {
+	return (t.bare || !s.bare || !s.clause.Permit) && s.from.within(t.from)
+}
+
+// conditionsBeyond names the conditions of another clause that this one does not
+// make, or makes less strictly.
+func (s *scope) conditionsBeyond(t *scope) []string {
+	a, b := &s.clause.If, &t.clause.If
+	var more []string
+	if b.PAP != protocol.NoPAP && (a.PAP == protocol.NoPAP || a.PAP > b.PAP) {
+		more = append(more, "max-pap")
+	}
+	if !covers(b.Purposes, a.Purposes) {
+		more = append(more, "purposes")
+	}
+	if b.Context && !a.Context {
+		more = append(more, "context")
+	}
+	if a.Confidence < b.Confidence {
+		more = append(more, "confidence")
+	}
+	if !shorter(a.Age, b.Age) {
+		more = append(more, "age")
+	}
+	if b.Contribution != "" && a.Contribution != b.Contribution {
+		more = append(more, "contribution")
+	}
+	return more
 }
 
 // classesWithin compares classes: a permit speaks of objects whose classes are
 // all among its own, a forbid of those that have one of them, or of all.
-func (s scope) classesWithin(t *scope) bool {
+func (s *scope) classesWithin(t *scope) bool {
 	if s.clause.Permit {
 		return s.classes&^t.classes == 0
 	}

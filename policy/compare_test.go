@@ -137,6 +137,66 @@ func TestCompareTells(t *testing.T) {
 	}
 }
 
+// TestCompareObligations: all obligations of the permits that speak of an object
+// hold together, so one that goes loosens the others.
+func TestCompareObligations(t *testing.T) {
+	keep := func(days int) *protocol.Obligations {
+		return &protocol.Obligations{Retain: protocol.Period{Count: days, Unit: protocol.Days}}
+	}
+	for _, tc := range []struct {
+		name   string
+		change func(*protocol.Agreement)
+		widens bool
+	}{
+		{"the stricter goes", func(a *protocol.Agreement) { a.Clauses = a.Clauses[:1] }, true},
+		{"the stricter speaks of less", func(a *protocol.Agreement) { a.Clauses[1].Types = []string{"url"} }, true},
+		{"both go", func(a *protocol.Agreement) { a.Clauses = a.Clauses[2:] }, false},
+		{"the looser goes", func(a *protocol.Agreement) { a.Clauses = a.Clauses[1:] }, false},
+		{"the looser speaks of something else", func(a *protocol.Agreement) { a.Clauses = a.Clauses[:1]; a.Clauses[0].Topics = []string{"reports"} }, true},
+		{"the looser takes over", func(a *protocol.Agreement) { a.Clauses = a.Clauses[:1]; a.Clauses[0].Then = keep(30) }, false},
+		{"a third comes", func(a *protocol.Agreement) {
+			a.Clauses = append(a.Clauses, protocol.Clause{Number: "4", Permit: true, Topics: []string{"iocs"}, Then: keep(7)})
+		}, false},
+	} {
+		old := alliance(
+			protocol.Clause{Number: "1", Permit: true, Topics: []string{"iocs"}},
+			protocol.Clause{Number: "2", Permit: true, Topics: []string{"iocs"}, Then: keep(30)},
+			protocol.Clause{Number: "3", Permit: true, Topics: []string{"reports"}, Then: keep(30)},
+		)
+		next := twin(old)
+		tc.change(next)
+		if d := Compare(old, next); d.Widens() != tc.widens {
+			t.Errorf("%s: %v", tc.name, d.Widening)
+		}
+	}
+}
+
+// TestShorter: months are as long as the calendar has them.
+func TestShorter(t *testing.T) {
+	period := func(s string) protocol.Period {
+		if s == "" {
+			return protocol.Period{}
+		}
+		p, err := protocol.ParsePeriod(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	for _, tc := range []struct {
+		a, b string
+		want bool
+	}{
+		{"", "", true}, {"1 day", "", true}, {"", "1 day", false}, {"28 days", "1 month", true}, {"30 days", "1 month", false},
+		{"1 month", "30 days", false}, {"1 month", "31 days", true}, {"1 year", "365 days", false}, {"1 year", "366 days", true},
+		{"24 hours", "1 day", true}, {"2 weeks", "13 days", false}, {"90 minutes", "1 hour", false}, {"3 months", "2 months", false},
+	} {
+		if got := shorter(period(tc.a), period(tc.b)); got != tc.want {
+			t.Errorf("%q no longer than %q: %v", tc.a, tc.b, got)
+		}
+	}
+}
+
 // TestCompareParties: who comes and goes is found by id.
 func TestCompareParties(t *testing.T) {
 	old := pact()
@@ -286,4 +346,31 @@ func say(r *Replay) string {
 	}
 	slices.Sort(out)
 	return strings.Join(out, "; ")
+}
+
+// BenchmarkCompare compares versions that differ in every other clause: one of
+// three hundred parties, and the largest that a document can be.
+func BenchmarkCompare(b *testing.B) {
+	for _, size := range [][3]int{{300, 1000, 100}, {1000, 5000, 200}} {
+		old := large(1, size[0], size[1], size[2])
+		next := twin(old)
+		for i := range next.Clauses {
+			if i%2 == 0 {
+				next.Clauses[i].Max, next.Clauses[i].Marks = protocol.Red, nil
+			}
+		}
+		for i := range 10_000 {
+			if size[0] == 1000 {
+				next.Cuts = append(next.Cuts, protocol.Cut{Member: member(fmt.Sprint("gone", i))})
+				old.Cuts = next.Cuts
+			}
+		}
+		b.Run(fmt.Sprintf("%d parties %d clauses", size[0], size[1]), func(b *testing.B) {
+			for b.Loop() {
+				if !Compare(old, next).Widens() {
+					b.Fatal("it does not widen")
+				}
+			}
+		})
+	}
 }

@@ -206,8 +206,12 @@ func (w *widener) document() {
 	if c := w.new.Use.Clients; c != "" && c != w.old.Use.Clients {
 		w.add(PartDocument, "", "the clients that TLP:AMBER may reach are others")
 	}
+	still := make(map[protocol.Cut]bool, len(w.new.Cuts))
+	for _, c := range w.new.Cuts {
+		still[c] = true
+	}
 	for _, c := range w.old.Cuts {
-		if !slices.Contains(w.new.Cuts, c) {
+		if !still[c] {
 			w.add(PartCut, c.Log.String()[:12], "a log that was closed is open again, or closed elsewhere")
 		}
 	}
@@ -316,7 +320,7 @@ func (w *widener) permissions() {
 			if !o.clause.Permit {
 				continue
 			}
-			if clipped.beyond(o, true) == "" && loosened(n.clause.Then, o.clause.Then) == "" && (o.clause.Survives || !n.clause.Survives) {
+			if clipped.within(o) && loosened(n.clause.Then, o.clause.Then) == "" && (o.clause.Survives || !n.clause.Survives) {
 				covered = true
 				break
 			}
@@ -329,14 +333,14 @@ func (w *widener) permissions() {
 		case same == nil:
 			w.add(PartClause, n.clause.Number, "clause %s permits what no single clause permitted", n.clause.Number)
 		default:
-			more := clipped.beyond(same, false)
+			more := clipped.beyond(same)
 			if loose := loosened(n.clause.Then, same.clause.Then); loose != "" {
-				more = strings.TrimPrefix(more+", "+loose, ", ")
+				more = append(more, loose)
 			}
 			if n.clause.Survives && !same.clause.Survives {
-				more = strings.TrimPrefix(more+", survives", ", ")
+				more = append(more, "survives")
 			}
-			w.add(PartClause, n.clause.Number, "clause %s permits more than it did (%s)", n.clause.Number, more)
+			w.add(PartClause, n.clause.Number, "clause %s permits more than it did (%s)", n.clause.Number, strings.Join(more, ", "))
 		}
 	}
 }
@@ -363,7 +367,7 @@ func (w *widener) prohibitions() {
 			continue
 		}
 		if !slices.ContainsFunc(w.news, func(n scope) bool {
-			return !n.clause.Permit && clipped.beyond(&n, true) == "" && (n.clause.Everywhere || !o.clause.Everywhere)
+			return !n.clause.Permit && clipped.within(&n) && (n.clause.Everywhere || !o.clause.Everywhere)
 		}) {
 			w.add(PartClause, o.clause.Number, "what clause %s forbade is no longer forbidden by a single clause", o.clause.Number)
 		}
@@ -386,7 +390,7 @@ func (w *widener) obligations() {
 			if !n.clause.Permit {
 				continue
 			}
-			kept = kept || (limited.beyond(&n, true) == "" && loosened(n.clause.Then, o.clause.Then) == "")
+			kept = kept || (limited.within(&n) && loosened(n.clause.Then, o.clause.Then) == "")
 			meets = meets || limited.overlaps(&n)
 		}
 		if meets && !kept {
