@@ -7,9 +7,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"entente/node"
 	"entente/protocol"
@@ -24,20 +26,7 @@ func BenchmarkEffect(b *testing.B) {
 	a := newAlone(b)
 	first := a.pact(b, 12)
 	ctx := context.Background()
-	levels := []string{tlpID("clear"), tlpID("green"), tlpID("amber")}
-	at := 0
-	receipt, err := a.node.Publish(ctx, node.PublishRequest{Topic: "iocs", Items: func() (stix.Item, error) {
-		if at == *effectObjects {
-			return stix.Item{}, io.EOF
-		}
-		at++
-		raw := fmt.Sprintf(`{"type":"indicator","spec_version":"2.1","id":"indicator--%08x-aaaa-4aaa-8aaa-aaaaaaaaaaaa","created":"2026-01-01T00:00:00.000Z","modified":"2026-01-01T00:00:00.000Z","name":"host %d of a campaign","description":"Seen in traffic to a server that hands out payloads.","indicator_types":["malicious-activity"],"pattern":"[domain-name:value = 'host%d.example%d.com']","pattern_type":"stix","valid_from":"2026-01-01T00:00:00Z","confidence":%d,"labels":["botnet"],"object_marking_refs":["%s"]}`,
-			at, at, at, at%5000, at%100, levels[at%3])
-		return stix.Item{Raw: []byte(raw), Index: at - 1, Line: at}, nil
-	}})
-	if err != nil || receipt.Published != *effectObjects {
-		b.Fatalf("%+v, %v", receipt, err)
-	}
+	a.fill(b, *effectObjects)
 	text, err := protocol.NextVersion(sha256.Sum256([]byte("next")), first)
 	if err != nil {
 		b.Fatal(err)
@@ -61,8 +50,55 @@ func BenchmarkEffect(b *testing.B) {
 	b.ReportMetric(float64(most-base)/(1<<20), "more-MiB")
 }
 
+// TestCompareInParallel: many goroutines come to one answer, the same each time.
+func TestCompareInParallel(t *testing.T) {
+	if testing.Short() {
+		t.Skip("writes a store to disk; run without -short")
+	}
+	const objects = 6000
+	a := newAlone(t)
+	first := a.pact(t, 5)
+	a.fill(t, objects)
+	text, err := protocol.NextVersion(sha256.Sum256([]byte("next")), first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := strings.Replace(string(text), "max-marking: TLP:AMBER", "max-marking: TLP:GREEN", 1)
+	var before node.Comparison
+	for i := range 4 {
+		c, err := a.node.Compare(t.Context(), node.CompareRequest{New: node.CompareSide{Document: next}}, nil)
+		if err != nil || c.Widens || c.Effect.Objects != objects || c.Effect.Losing != objects/3 || len(c.Effect.Flows) != 4 || len(c.Effect.Flows[0].First) != 5 {
+			t.Fatalf("%+v, %v", c, err)
+		}
+		c.Effect.Now, c.Effect.Then, c.Effect.Since = time.Time{}, time.Time{}, time.Time{}
+		if i > 0 && !reflect.DeepEqual(c, before) {
+			t.Errorf("once %+v, then %+v", before.Effect, c.Effect)
+		}
+		before = c
+	}
+}
+
+// fill publishes indicators, a third of them TLP:CLEAR, GREEN and AMBER each.
+func (a *alone) fill(b testing.TB, count int) {
+	b.Helper()
+	levels := []string{tlpID("clear"), tlpID("green"), tlpID("amber")}
+	at := 0
+	receipt, err := a.node.Publish(context.Background(), node.PublishRequest{Topic: "iocs", Items: func() (stix.Item, error) {
+		if at == count {
+			return stix.Item{}, io.EOF
+		}
+		at++
+		raw := fmt.Sprintf(`{"type":"indicator","spec_version":"2.1","id":"indicator--%08x-aaaa-4aaa-8aaa-aaaaaaaaaaaa","created":"2026-01-01T00:00:00.000Z","modified":"2026-01-01T00:00:00.000Z","name":"host %d of a campaign","description":"Seen in traffic to a server that hands out payloads.","indicator_types":["malicious-activity"],"pattern":"[domain-name:value = 'host%d.example%d.com']","pattern_type":"stix","valid_from":"2026-01-01T00:00:00Z","confidence":%d,"labels":["botnet"],"object_marking_refs":["%s"]}`,
+			at, at, at, at%5000, at%100, levels[at%3])
+		return stix.Item{Raw: []byte(raw), Index: at - 1, Line: at}, nil
+	}})
+	if err != nil || receipt.Published != count {
+		b.Fatalf("%+v, %v", receipt, err)
+	}
+}
+
 // pact puts a private agreement of many parties into force, and returns its text.
-func (a *alone) pact(b *testing.B, parties int) []byte {
+func (a *alone) pact(b testing.TB, parties int) []byte {
 	b.Helper()
 	all, keys := []*resident{{handle: "alone", kind: "company", record: a.record}}, []ed25519.PrivateKey{a.root}
 	for i := 1; i < parties; i++ {
