@@ -27,7 +27,7 @@ type alone struct {
 	root   ed25519.PrivateKey
 }
 
-func newAlone(b *testing.B) *alone {
+func newAlone(b testing.TB) *alone {
 	b.Helper()
 	key := func(name string) ed25519.PrivateKey {
 		seed := sha256.Sum256([]byte(name))
@@ -75,7 +75,7 @@ func newAlone(b *testing.B) *alone {
 	return a
 }
 
-func (a *alone) take(b *testing.B, kind protocol.DocumentType, text []byte) {
+func (a *alone) take(b testing.TB, kind protocol.DocumentType, text []byte) {
 	b.Helper()
 	signature := protocol.SignDocument(kind, text, a.record.Member, a.root)
 	if _, err := a.node.Import(context.Background(), text, protocol.EncodeSignatures([]protocol.Signature{signature})); err != nil {

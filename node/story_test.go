@@ -126,6 +126,8 @@ func (s *story) play(t *testing.T, d *datadriven.TestData) string {
 		return s.tailShows(at)
 	case "document":
 		return s.write(t, d, arg)
+	case "compare":
+		return s.compare(t, at, d)
 	case "import":
 		return s.take(at, d.HasArg("signatures"))
 	case "holds":

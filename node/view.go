@@ -53,14 +53,9 @@ func (r *reading) may(v store.Version) (seen, bool) {
 	if g == nil {
 		return seen{}, false
 	}
-	o := v.Object
-	o.Level = stix.LevelOf(o, func(id string) *stix.Object { return r.node.marks.get(r.node, id) })
-	subject, awaits := policy.SubjectOf(o), o.Level.Awaits != ""
-	if awaits {
-		subject.Problem = ""
-	}
+	subject, awaits := r.subject(v.Object)
 	d := r.world.engine.Read(r.reader, v.Log.Agreement, v.Log.Lane.Topic, v.Log.Author.Member, subject, r.now)
-	return seen{v, o, d, awaits}, d.Outcome == policy.Allow
+	return seen{v, v.Object, d, awaits}, d.Outcome == policy.Allow
 }
 
 // versions returns all versions of an object that the reader may have, closure

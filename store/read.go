@@ -87,6 +87,10 @@ type Version struct {
 // version reads one leaf of a message; ok is false where it was erased or is
 // not allowed here.
 func (s *Store) version(m *loaded, position int) (v Version, ok bool, err error) {
+	return m.version(stix.NewParser(s.cfg.Limits), position)
+}
+
+func (m *loaded) version(parser *stix.Parser, position int) (v Version, ok bool, err error) {
 	if m.message.Header().Content != protocol.StixObjects || !m.record.allowed(position) {
 		return v, false, nil
 	}
@@ -94,7 +98,7 @@ func (s *Store) version(m *loaded, position int) (v Version, ok bool, err error)
 	if raw == nil {
 		return v, false, m.message.Load() // damaged, or left out
 	}
-	o, err := stix.Parse(raw, s.cfg.Limits)
+	o, err := parser.Parse(raw)
 	if err != nil {
 		return v, false, protocol.E(protocol.Conflict, "read the store", err, "run: entente doctor")
 	}

@@ -14,6 +14,7 @@ import (
 
 func (c *cli) agreementsPropose() *cobra.Command {
 	var keyPath string
+	var yes bool
 	cmd := &cobra.Command{
 		Use: "propose FILE", Short: "Sign a new version and pass it to the other parties' nodes", Args: cobra.ExactArgs(1),
 		Long: `Signs the new version of an agreement in FILE with this member's root key and
@@ -27,15 +28,17 @@ what comes back.`,
 			if err != nil {
 				return err
 			}
-			return c.signInto(cmd, "agreements propose", payload, signatures, keyPath)
+			return c.signInto(cmd, "agreements propose", args[0], payload, signatures, keyPath, yes)
 		},
 	}
 	cmd.Flags().StringVar(&keyPath, "key", "", "file of the root key (default HOME/keys/root.key)")
+	cmd.Flags().BoolVar(&yes, "yes", false, "say yes to what may newly flow")
 	return cmd
 }
 
-// signInto adds this member's signature to a document and gives it to the node.
-func (c *cli) signInto(cmd *cobra.Command, op string, payload, signatures []byte, keyPath string) error {
+// signInto shows what a version changes, adds this member's signature to it, and
+// gives it to the node. name is what people call the version.
+func (c *cli) signInto(cmd *cobra.Command, op, name string, payload, signatures []byte, keyPath string, yes bool) error {
 	key, err := c.rootKey(op, keyPath)
 	if err != nil {
 		return err
@@ -50,6 +53,9 @@ func (c *cli) signInto(cmd *cobra.Command, op string, payload, signatures []byte
 	}
 	have, err := protocol.DecodeSignatures(signatures)
 	if err != nil {
+		return err
+	}
+	if err := c.agreeTo(cmd, op, name, written{payload, a}, yes); err != nil {
 		return err
 	}
 	merged := protocol.MergeSignatures(have, []protocol.Signature{protocol.SignDocument(protocol.AgreementType, payload, a.Parties[at].ID, key)})
@@ -71,8 +77,9 @@ func (c *cli) agreementsAccept() *cobra.Command {
 		Use: "accept NAME[@VERSION]", Short: "Sign a version that another party has proposed", Args: cobra.ExactArgs(1),
 		Long: `Signs a version of an agreement that is here and that this member has not signed:
 the newest one, or the one behind the @ (its number, or the beginning of its hash
-where several have that number). Read it before: entente agreements show NAME@VERSION,
-and see what would change: entente agreements compare.`,
+where several have that number). What it changes is shown first, as agreements
+compare does; one by which anything may newly flow to someone is signed only after
+a person's yes, on a terminal or with --yes.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			const op = "agreements accept"
 			a, err := c.client().Agreement(cmd.Context(), args[0])
@@ -86,15 +93,15 @@ and see what would change: entente agreements compare.`,
 			if a, err = c.client().Agreement(cmd.Context(), a.ID+"@"+v.Hash); err != nil {
 				return err
 			}
-			if !yes {
+			if v.Version == 1 && !yes {
 				return protocol.E(protocol.Refused, op, fmt.Errorf("version %d of %s (sha256 %s), signed by %s so far, would be signed", v.Version, a.Name, v.Hash, orNobody(v.Signed)),
 					fmt.Sprintf("read it: entente agreements show %s@%s; then say so again with --yes", a.Name, v.Hash[:12]))
 			}
-			return c.signInto(cmd, op, []byte(a.Document), []byte(a.Signatures), keyPath)
+			return c.signInto(cmd, op, fmt.Sprintf("%s@%d", a.Name, v.Version), []byte(a.Document), []byte(a.Signatures), keyPath, yes)
 		},
 	}
 	cmd.Flags().StringVar(&keyPath, "key", "", "file of the root key (default HOME/keys/root.key)")
-	cmd.Flags().BoolVar(&yes, "yes", false, "sign without being asked again")
+	cmd.Flags().BoolVar(&yes, "yes", false, "say yes to what may newly flow")
 	return cmd
 }
 

@@ -227,13 +227,9 @@ func (c *cli) agreementsCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "agreements", Short: "Write, sign, exchange and read agreements", Args: cobra.NoArgs, RunE: list}
 	cmd.AddCommand(
 		&cobra.Command{Use: "list", Short: "List the agreements that are here", Args: cobra.NoArgs, RunE: list},
-		c.agreementsNew(), c.agreementsTest(), c.agreementsAmend(), c.agreementsSign(), c.agreementsHistory(), c.agreementsShow(), c.agreementsInvite(),
-		c.agreementsPropose(), c.agreementsAccept(),
+		c.agreementsNew(), c.agreementsTest(), c.agreementsAmend(), c.agreementsCompare(), c.agreementsSign(), c.agreementsImport(), c.agreementsHistory(),
+		c.agreementsShow(), c.agreementsInvite(), c.agreementsPropose(), c.agreementsAccept(),
 		c.agreementsSuspend(), c.agreementsResume(), c.agreementsTerminate(),
-		&cobra.Command{
-			Use: "import FILE…", Short: "Take agreements and signatures: .yaml with .sigs beside it, .sigs, or .json", Args: cobra.MinimumNArgs(1),
-			RunE: func(cmd *cobra.Command, args []string) error { return c.importFiles(cmd, args) },
-		},
 		&cobra.Command{
 			Use: "join TICKET", Short: "Follow a public agreement by its ticket (- reads it from standard input)", Args: cobra.ExactArgs(1),
 			RunE: func(cmd *cobra.Command, args []string) error {
@@ -397,16 +393,18 @@ func partiesOf(files, kinds []string) ([]protocol.Party, error) {
 	return out, nil
 }
 
-func (c *cli) agreementsSign() *cobra.Command {
-	var keyPath string
+func (c *cli) agreementsImport() *cobra.Command {
+	var dryRun bool
 	cmd := &cobra.Command{
-		Use: "sign FILE", Short: "Sign an agreement with this member's root key", Args: cobra.ExactArgs(1),
-		Long: `Signs the very bytes of FILE with the root key and adds the signature to the file
-beside it, NAME.vN.sigs. Send both to the other parties; they sign theirs and
-send their .sigs back, which agreements import takes.`,
-		RunE: func(cmd *cobra.Command, args []string) error { return c.sign(cmd, args[0], keyPath) },
+		Use: "import FILE…", Short: "Take agreements and signatures: .yaml with .sigs beside it, .sigs, or .json", Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if dryRun {
+				return c.previewFiles(cmd, args)
+			}
+			return c.importFiles(cmd, args)
+		},
 	}
-	cmd.Flags().StringVar(&keyPath, "key", "", "file of the root key (default HOME/keys/root.key)")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "show what the version changes and what that does here; take nothing")
 	return cmd
 }
 
@@ -424,39 +422,4 @@ func (c *cli) rootKey(op, path string) (ed25519.PrivateKey, error) {
 		return nil, protocol.E(protocol.Invalid, op+" "+path, err, "")
 	}
 	return key, nil
-}
-
-func (c *cli) sign(cmd *cobra.Command, file, keyPath string) error {
-	const op = "agreements sign"
-	key, err := c.rootKey(op, keyPath)
-	if err != nil {
-		return err
-	}
-	payload, signatures, err := readDocument(cmd.InOrStdin(), file)
-	if err != nil {
-		return err
-	}
-	a, err := protocol.ParseAgreement(payload)
-	if err != nil {
-		return protocol.E(protocol.Invalid, op+" "+file, err, "mend the file; nothing was signed")
-	}
-	at := slices.IndexFunc(a.Parties, func(p protocol.Party) bool { return p.Root == protocol.PublicOf(key) })
-	if at < 0 {
-		return protocol.E(protocol.Refused, op, fmt.Errorf("no party of %s has this root key", a.Name), "use the key of a party, or add the member to the parties first")
-	}
-	have, err := protocol.DecodeSignatures(signatures)
-	if err != nil {
-		return err
-	}
-	merged := protocol.MergeSignatures(have, []protocol.Signature{protocol.SignDocument(protocol.AgreementType, payload, a.Parties[at].ID, key)})
-	beside := strings.TrimSuffix(file, filepath.Ext(file)) + ".sigs"
-	if err := store.WriteFileAtomic(beside, protocol.EncodeSignatures(merged), 0o600); err != nil {
-		return err
-	}
-	if c.json {
-		return printJSON(cmd.OutOrStdout(), map[string]any{"signatures": beside, "signed_by": a.Parties[at].Handle, "count": len(merged), "hash": a.Hash.String()})
-	}
-	_, err = fmt.Fprintf(cmd.ErrOrStderr(), "Signed version %d of %s as %s (sha256 %s).\n%d of %d parties have signed, in %s.\nNext: send %s and %s to the others; import what they send back: entente agreements import FILE\n",
-		a.Version, a.Name, a.Parties[at].Handle, a.Hash, len(merged), len(a.Parties), beside, file, beside)
-	return err
 }

@@ -281,6 +281,26 @@ func (c *Client) Import(ctx context.Context, payload, signatures []byte) (node.I
 	return put[node.Imported](ctx, c, "/documents", Upload{string(payload), string(signatures)})
 }
 
+// Compare asks what one version of an agreement does that another does not, and
+// what that means for what the node holds. progress may be nil.
+func (c *Client) Compare(ctx context.Context, q node.CompareRequest, progress func(node.Progress)) (node.Comparison, error) {
+	r, err := post("/agreements/compare").asking(q)
+	if err != nil {
+		return node.Comparison{}, err
+	}
+	var out node.Comparison
+	err = c.follow(ctx, r, func(e Event) bool {
+		if e.Progress != nil && progress != nil {
+			progress(*e.Progress)
+		}
+		if e.Comparison != nil {
+			out = *e.Comparison
+		}
+		return true
+	})
+	return out, err
+}
+
 // put asks a question that is JSON.
 func put[T any](ctx context.Context, c *Client, path string, v any) (T, error) {
 	r, err := post(path).asking(v)

@@ -123,6 +123,27 @@ func documentsFit(size int) error {
 	return nil
 }
 
+func (s *Server) compare(w http.ResponseWriter, r *http.Request) {
+	var q node.CompareRequest
+	err := question(w, r, maxUpload, &q)
+	if size := len(q.Old.Document) + len(q.New.Document); err == nil && size > 0 {
+		err = documentsFit(size)
+	}
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	out := newStream(w)
+	progress := out.throttled()
+	v, err := s.cfg.Service.Compare(r.Context(), q, func(p node.Progress) { progress(Event{Progress: &p}) })
+	if err != nil {
+		out.end(reason(r.Context(), err))
+		return
+	}
+	out.send(Event{Comparison: &v}, true)
+	out.end(nil)
+}
+
 func (s *Server) join(w http.ResponseWriter, r *http.Request) {
 	var t Ticket
 	err := question(w, r, maxQuestion, &t)

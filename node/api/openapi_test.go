@@ -62,7 +62,7 @@ func described() []reflect.Type {
 	return []reflect.Type{
 		reflect.TypeFor[Failure](), reflect.TypeFor[Event](), reflect.TypeFor[Health](), reflect.TypeFor[Ticket](), reflect.TypeFor[Upload](), reflect.TypeFor[Values](), reflect.TypeFor[node.StatementRequest](), reflect.TypeFor[node.StatementInfo](),
 		reflect.TypeFor[node.Status](), reflect.TypeFor[node.MemberInfo](), reflect.TypeFor[node.Imported](), reflect.TypeFor[node.SearchQuery](),
-		reflect.TypeFor[node.AuditQuery](), reflect.TypeFor[node.LookupAnswer](), reflect.TypeFor[node.Explanation](),
+		reflect.TypeFor[node.AuditQuery](), reflect.TypeFor[node.LookupAnswer](), reflect.TypeFor[node.Explanation](), reflect.TypeFor[node.CompareRequest](),
 	}
 }
 
@@ -224,6 +224,11 @@ func operations(c *Client) map[string]func(context.Context) error {
 			_, err := c.Declare(ctx, "harbour", node.StatementRequest{Kind: "suspension", Party: "vendor", Text: "a reason"})
 			return err
 		},
+		"POST /v1/agreements/compare": func(ctx context.Context) error {
+			q := node.CompareRequest{Old: node.CompareSide{Agreement: "harbour", Version: 2}, New: node.CompareSide{Document: "text: \"ü\"\n"}, Since: time.Unix(1, 0)}
+			_, err := c.Compare(ctx, q, nil)
+			return err
+		},
 		"POST /v1/documents": func(ctx context.Context) error {
 			_, err := c.Import(ctx, []byte("text: \"ü\"\n"), []byte("line\n"))
 			return err
@@ -313,6 +318,8 @@ func TestAnswersArrive(t *testing.T) {
 	equal(answers, sampleOf[[]node.LookupAnswer](t, everything), err)
 	why, err := r.client.ExplainObject(ctx, sampleID, "")
 	equal(why, sampleOf[node.Explanation](t, everything), err)
+	comparison, err := r.client.Compare(ctx, node.CompareRequest{New: node.CompareSide{Agreement: "harbour"}}, nil)
+	equal(comparison, sampleOf[node.Comparison](t, everything), err)
 	var events []node.TailEvent
 	err = r.client.Tail(ctx, "t", 7, func(e node.TailEvent) bool { events = append(events, e); return true })
 	equal(events, sampleOf[[]node.TailEvent](t, everything), err)

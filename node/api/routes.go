@@ -42,6 +42,7 @@ func (s *Server) routes() []route {
 		{pattern: "GET /v1/agreements/{name}", handle: s.agreement},
 		{pattern: "POST /v1/agreements/{name}/invite", query: []string{"valid"}, handle: s.invite},
 		{pattern: "POST /v1/agreements/{name}/statements", body: true, handle: s.declare},
+		{pattern: "POST /v1/agreements/compare", body: true, handle: s.compare},
 		{pattern: "POST /v1/documents", body: true, handle: s.documents},
 		{pattern: "POST /v1/join", body: true, handle: s.join},
 		{pattern: "POST /v1/publish", query: []string{"topic", "dry_run", "strict"}, body: true, handle: s.publish},

@@ -24,6 +24,7 @@ type Service interface {
 	Join(ctx context.Context, ticket string) (node.Imported, error)
 	Invite(ctx context.Context, agreement string, valid time.Duration) (string, error)
 	Declare(ctx context.Context, agreement string, r node.StatementRequest) (node.StatementInfo, error)
+	Compare(ctx context.Context, q node.CompareRequest, progress func(node.Progress)) (node.Comparison, error)
 	Ping(ctx context.Context, member string) ([]node.NodeInfo, error)
 	Publish(ctx context.Context, r node.PublishRequest) (node.Receipt, error)
 	Get(ctx context.Context, id string) ([]node.Version, error)
@@ -40,13 +41,14 @@ type Service interface {
 // Event is one line of a long answer: exactly one field is set. The last line
 // is the result, or the error that ended it.
 type Event struct {
-	Progress *node.Progress   `json:"progress,omitempty"`
-	Receipt  *node.Receipt    `json:"receipt,omitempty"`
-	Version  *node.Version    `json:"version,omitempty"`
-	Tail     *node.TailEvent  `json:"tail,omitempty"`
-	Audit    *node.AuditEntry `json:"audit,omitempty"`
-	Done     bool             `json:"done,omitzero"`
-	Error    *Failure         `json:"error,omitempty"`
+	Progress   *node.Progress   `json:"progress,omitempty"`
+	Receipt    *node.Receipt    `json:"receipt,omitempty"`
+	Comparison *node.Comparison `json:"comparison,omitempty"`
+	Version    *node.Version    `json:"version,omitempty"`
+	Tail       *node.TailEvent  `json:"tail,omitempty"`
+	Audit      *node.AuditEntry `json:"audit,omitempty"`
+	Done       bool             `json:"done,omitzero"`
+	Error      *Failure         `json:"error,omitempty"`
 }
 
 // Failure is an error as the API tells it.

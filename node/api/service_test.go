@@ -20,6 +20,7 @@ type fake struct {
 	agreements func(name string) ([]node.AgreementInfo, error)
 	invite     func(agreement string, valid time.Duration) (string, error)
 	imports    func(payload, signatures []byte) (node.Imported, error)
+	compare    func(ctx context.Context, q node.CompareRequest) (node.Comparison, error)
 	get        func(ctx context.Context, id string) ([]node.Version, error)
 	lookup     func(ctx context.Context, values []string) ([]node.LookupAnswer, error)
 	publish    func(ctx context.Context, r node.PublishRequest) (node.Receipt, error)
@@ -76,6 +77,17 @@ func (f *fake) Import(_ context.Context, payload, signatures []byte) (node.Impor
 		return f.imports(payload, signatures)
 	}
 	return told[node.Imported](f)
+}
+
+// Compare implements Service.
+func (f *fake) Compare(ctx context.Context, q node.CompareRequest, progress func(node.Progress)) (node.Comparison, error) {
+	if f.compare != nil {
+		return f.compare(ctx, q)
+	}
+	for i := range f.events {
+		progress(node.Progress{Done: int64(i), Unit: "objects"})
+	}
+	return told[node.Comparison](f)
 }
 
 // Join implements Service.
