@@ -445,6 +445,53 @@ func TestReference(t *testing.T) {
 	})
 }
 
+// TestExpires holds decisions to the moment at which they expire: until then the
+// same question has the same answer.
+func TestExpires(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := drawAgreement(t), drawAgreement(t)
+		b.Version = 4
+		origin := drawAgreement(t)
+		origin.ID = protocol.AgreementID{2}
+		for i := range origin.Clauses {
+			origin.Clauses[i].Everywhere = !origin.Clauses[i].Permit
+		}
+		e := compileDrawn(t, member("bank"), drawFacts(t), [][]*protocol.Agreement{{origin, a}, {origin, a, b}}[rapid.IntRange(0, 1).Draw(t, "versions")]...)
+		for range 20 {
+			q := drawQuestion(t)
+			if rapid.Bool().Draw(t, "origin") {
+				q.subject.Origins = []Origin{{origin.ID, "iocs", member("bank"), drawSubject(t)}}
+			}
+			later := func(d Decision) time.Time {
+				end := d.Expires
+				if end.IsZero() {
+					end = testUntil.AddDate(200, 0, 0)
+				}
+				if !end.After(q.now) {
+					t.Fatalf("%+v expired at %v", d, q.now)
+				}
+				within := rapid.Int64Range(1, end.Sub(q.now).Microseconds()).Draw(t, "within")
+				return end.Add(-time.Duration(within) * time.Microsecond)
+			}
+			ask := map[string]func(time.Time) Decision{
+				"outbound": func(now time.Time) Decision {
+					return e.Outbound(a.ID, q.topic, q.author, q.subject, now).Decision
+				},
+				"inbound": func(now time.Time) Decision { return e.Inbound(a.ID, q.topic, q.author, q.subject, now) },
+				"read": func(now time.Time) Decision {
+					return e.Read(Reader{q.reader, q.purpose, q.remote}, a.ID, q.topic, q.author, q.subject, now)
+				},
+			}
+			for _, name := range []string{"outbound", "inbound", "read"} {
+				first := ask[name](q.now)
+				if then := later(first); readAnswer(ask[name](then)) != readAnswer(first) {
+					t.Fatalf("%s %+v\n now %+v\n at %v %+v", name, q, first, then, ask[name](then))
+				}
+			}
+		}
+	})
+}
+
 // TestCachedIsUncached asks one engine many questions, in any order of time,
 // and holds every answer to that of an engine that was never asked before.
 func TestCachedIsUncached(t *testing.T) {
