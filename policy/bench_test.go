@@ -160,13 +160,26 @@ func TestCacheIsBounded(t *testing.T) {
 		s := detailed()
 		s.Classes, s.Inherent, s.PAP, s.Confidence = protocol.Class(n*7919), protocol.Class(n), protocol.PAP(n), n%200-50
 		s.Modified = testNow.Add(-time.Duration(n) * time.Hour)
-		e.Read(Reader{Member: member3, Purpose: strconv.Itoa(n)}, a.ID, "iocs", member2, s, testNow)
+		as := Reader{Member: member3, Purpose: append(protocol.Purposes(), strconv.Itoa(n))[n%11]}
+		d := e.Read(as, a.ID, "iocs", member2, s, testNow)
+		if n%10 == 0 { // places are shared by many classes by now: none may answer for another
+			cold, err := NewEngine(member("bank"), e.Rules(a.ID).With(Facts{}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := cold.Read(as, a.ID, "iocs", member2, s, testNow); d != want {
+				t.Fatalf("question %d\n got %+v\nwant %+v", n, d, want)
+			}
+		}
 		if most == 0 {
 			most = places()
 		}
 	}
 	if got := places(); got != most || got > 2*mostPlaces {
 		t.Errorf("%d places, at first %d", got, most)
+	}
+	if kept := e.Rules(a.ID).topics["iocs"]; kept.asked.kinds() <= kept.cache.places {
+		t.Error("every class has a place of its own, so nothing is tried here")
 	}
 	if known := len(e.Rules(a.ID).duties.known); known > mostDuties {
 		t.Errorf("%d combinations of obligations", known)

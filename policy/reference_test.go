@@ -470,8 +470,13 @@ func TestExpires(t *testing.T) {
 				if !end.After(q.now) {
 					t.Fatalf("%+v expired at %v", d, q.now)
 				}
-				within := rapid.Int64Range(1, end.Sub(q.now).Microseconds()).Draw(t, "within")
-				return end.Add(-time.Duration(within) * time.Microsecond)
+				at := []time.Time{end.Add(-time.Microsecond), q.now.Add(end.Sub(q.now) / 2).Truncate(time.Microsecond)}
+				for _, m := range moments {
+					if m.After(q.now) && m.Before(end) {
+						at = append(at, m)
+					}
+				}
+				return rapid.SampledFrom(at).Draw(t, "later")
 			}
 			ask := map[string]func(time.Time) Decision{
 				"outbound": func(now time.Time) Decision {
