@@ -417,6 +417,9 @@ func TestReference(t *testing.T) {
 		e := compileDrawn(t, ref.self, ref.facts, ref.Agreement)
 		for range 30 {
 			q := drawQuestion(t)
+			if rapid.Bool().Draw(t, "own use") {
+				q.reader, q.remote = ref.self, false
+			}
 			m, marked := refMarking(ref.Agreement, q.topic, q.subject)
 			known := marked && (refParty(ref.Agreement, q.author) != nil || refFormer(ref.Agreement, q.author))
 			v := e.Outbound(ref.ID, q.topic, q.author, q.subject, q.now)
@@ -451,6 +454,8 @@ func TestExpires(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := drawAgreement(t), drawAgreement(t)
 		b.Version = 4
+		drawWide(t, a)
+		drawWide(t, b)
 		origin := drawAgreement(t)
 		origin.ID = protocol.AgreementID{2}
 		for i := range origin.Clauses {
