@@ -224,13 +224,18 @@ func (f *facets) key(q *question) (key uint64, next int64) {
 // monthsAfter returns the moment so many months of the calendar after another, as
 // Period.After does: a day that the month does not have is the last of it.
 func monthsAfter(t time.Time, n int) int64 {
-	t = t.UTC()
-	year, month, day := t.Date()
-	first := time.Date(year, month+time.Month(n), 1, 0, 0, 0, 0, time.UTC)
-	next := time.Date(year, month+time.Month(n)+1, 1, 0, 0, 0, 0, time.UTC)
-	last := int(next.Sub(first) / (24 * time.Hour))
-	midnight := t.Truncate(24 * time.Hour)
-	return first.AddDate(0, 0, min(day, last)-1).UnixMicro() + t.Sub(midnight).Microseconds()
+	const daily = 24 * 3600 * int64(1e6)
+	year, month, day := t.UTC().Date()
+	first := time.Date(year, month+time.Month(n), 1, 0, 0, 0, 0, time.UTC).UnixMicro()
+	if day > 28 { // the month may be shorter
+		last := time.Date(year, month+time.Month(n)+1, 0, 0, 0, 0, 0, time.UTC).Day()
+		day = min(day, last)
+	}
+	at := t.UnixMicro() % daily
+	if at < 0 {
+		at += daily
+	}
+	return first + int64(day-1)*daily + at
 }
 
 // monthsBetween returns the most months after a moment that are not after now;
