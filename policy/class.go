@@ -159,6 +159,7 @@ type question struct {
 	key        uint64
 	now        int64
 	modified   time.Time
+	months     int // whole months since it was modified, where a clause asks
 }
 
 // askClauses decides for every party by the clauses: a suspended one has nothing,

@@ -103,6 +103,14 @@ func drawAgreement(t *rapid.T) *protocol.Agreement {
 	return a
 }
 
+// drawWide makes half of the agreements permit all that can be permitted.
+func drawWide(t *rapid.T, a *protocol.Agreement) {
+	if rapid.Bool().Draw(t, "wide") {
+		a.Clauses = []protocol.Clause{{Number: "1", Permit: true, If: protocol.Conditions{Classes: allClasses}, Then: drawObligations(t),
+			To: protocol.Selector{Public: a.Visibility == protocol.Public}}}
+	}
+}
+
 // drawOnce draws one of the values, and mostly the zero value.
 func drawOnce[V any](t *rapid.T, label string, values ...V) V {
 	if rapid.Bool().Draw(t, label+"?") || rapid.Bool().Draw(t, label+"??") {

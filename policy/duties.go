@@ -17,8 +17,11 @@ func combine(a, b *protocol.Obligations) *protocol.Obligations {
 		return a
 	}
 	none := a == nil
-	if none {
+	switch {
+	case none:
 		a = &protocol.Obligations{}
+	case !adds(a, b):
+		return a
 	}
 	o := protocol.Obligations{
 		Redact:      ordered(protocol.RedactionThings(), a.Redact, b.Redact),
@@ -40,13 +43,29 @@ func combine(a, b *protocol.Obligations) *protocol.Obligations {
 	if b.Embargo.After(a.Embargo) {
 		o.Embargo = b.Embargo
 	}
-	switch {
-	case !alike(&o, a):
-		return &o
-	case none:
+	if none && !adds(a, &o) {
 		return nil
 	}
-	return a
+	return &o
+}
+
+// adds reports whether b demands anything that a, which combine made, does not.
+func adds(a, b *protocol.Obligations) bool {
+	within := func(list []string, in ...[]string) bool {
+		return !slices.ContainsFunc(list, func(w string) bool {
+			return !slices.ContainsFunc(in, func(l []string) bool { return slices.Contains(l, w) })
+		})
+	}
+	switch {
+	case !within(b.Redact, a.Redact), !within(b.Pseudonymise, a.Redact, a.Pseudonymise),
+		shorter(a.Retain, b.Retain) != a.Retain, shorter(a.Review, b.Review) != a.Review,
+		b.Attribution > a.Attribution, narrower(a.Onward, b.Onward) != a.Onward, b.AtRest && !a.AtRest, b.Notify > a.Notify,
+		b.Embargo.After(a.Embargo):
+		return true
+	case len(b.Actions) > 0 && (len(a.Actions) == 0 || a.Actions[0] != "none" && !within(a.Actions, b.Actions)):
+		return true
+	}
+	return b.Licence != "" && lines(a.Licence, b.Licence) != a.Licence
 }
 
 // ordered returns the words that are in one of two lists, in the order of their
@@ -108,12 +127,6 @@ func lines(a, b string) string {
 	list := slices.Concat(strings.Split(a, "\n"), strings.Split(b, "\n"))
 	slices.Sort(list)
 	return strings.Join(slices.Compact(list), "\n")
-}
-
-func alike(a, b *protocol.Obligations) bool {
-	return slices.Equal(a.Redact, b.Redact) && slices.Equal(a.Pseudonymise, b.Pseudonymise) && slices.Equal(a.Actions, b.Actions) &&
-		a.Retain == b.Retain && a.Review == b.Review && a.Attribution == b.Attribution && a.Onward == b.Onward &&
-		a.AtRest == b.AtRest && a.Notify == b.Notify && a.Licence == b.Licence && a.Embargo.Equal(b.Embargo)
 }
 
 // pool keeps one copy of each combination of obligations, so that decisions with
@@ -184,6 +197,7 @@ func (r *Rules) oblige(a *answers, t *topic, q *question, p *present) {
 	}
 	groups := []group{{of: slices.Clone(a.may)}}
 	n := len(r.readers)
+	inside := newSet(n)
 	for _, cl := range t.permits {
 		if cl.source.Then == nil || !cl.speaks(q, t.columns[q.column], n) || !cl.serves(q) {
 			continue
@@ -191,7 +205,7 @@ func (r *Rules) oblige(a *answers, t *topic, q *question, p *present) {
 		named := cl.names(p)
 		for i, count := 0, len(groups); i < count; i++ {
 			g := &groups[i]
-			inside := slices.Clone(g.of)
+			copy(inside, g.of)
 			inside.intersect(named)
 			if inside.next(0) < 0 {
 				continue
@@ -203,7 +217,7 @@ func (r *Rules) oblige(a *answers, t *topic, q *question, p *present) {
 				g.duties = duties
 			default:
 				g.of.subtract(named)
-				groups = append(groups, group{inside, duties})
+				groups = append(groups, group{slices.Clone(inside), duties})
 			}
 		}
 	}

@@ -277,9 +277,11 @@ func (e *Engine) Read(reader Reader, agreement protocol.AgreementID, topic strin
 		d = e.join(d, r.read(e.self, reader, topic, author, &s, now))
 	}
 	if d.Outcome == Allow && len(s.Origins) > 0 {
+		expires := d.Expires
 		if no, ok := e.follow(versions, reader.Member, d.Marking, &s, now); ok {
-			return no
+			d = no
 		}
+		d.Expires = sooner(d.Expires, sooner(expires, e.followUntil(&s, now)))
 	}
 	return d
 }

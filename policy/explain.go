@@ -305,6 +305,30 @@ func markings(bits uint8) string {
 	return strings.Join(list, ", ")
 }
 
+// more says what else clauses may ask of a subject, where it has any of it.
+func (s *Subject) more() string {
+	var list []string
+	if c := s.Classes | s.Inherent; c != 0 {
+		list = append(list, c.String())
+	}
+	if s.PAP != protocol.NoPAP {
+		list = append(list, min(s.PAP, protocol.PAPRed).String())
+	}
+	if s.Context {
+		list = append(list, "with context")
+	}
+	if s.Confidence > 0 {
+		list = append(list, fmt.Sprintf("confidence %d", s.Confidence))
+	}
+	if !s.Modified.IsZero() {
+		list = append(list, "modified "+day(s.Modified))
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return ", " + strings.Join(list, ", ")
+}
+
 // String returns the trail as text for people, a line for each rule; the one
 // that decided is marked with an arrow.
 func (x Explanation) String() string {
@@ -316,10 +340,14 @@ func (x Explanation) String() string {
 			marked += ", by the topic's default " + x.Verdict.Marking.String()
 		}
 	}
-	fmt.Fprintf(&b, "%s (%s) by %s on %s/%s at %s\n", x.Subject.Type, marked, x.Author, name(x.Agreement), x.Topic, day(x.At))
+	fmt.Fprintf(&b, "%s (%s%s) by %s on %s/%s at %s\n", x.Subject.Type, marked, x.Subject.more(), x.Author, name(x.Agreement), x.Topic, day(x.At))
 	fmt.Fprintf(&b, "%s\n", x.Verdict.line())
 	for _, t := range x.Readers {
-		fmt.Fprintf(&b, "\n%s: %s\n", t.Handle, t.Decision.line())
+		who := t.Handle
+		if t.As.Purpose != "" {
+			who += " for " + t.As.Purpose
+		}
+		fmt.Fprintf(&b, "\n%s: %s\n", who, t.Decision.line())
 		if t.Barred {
 			b.WriteString("   reads nothing of this topic, so it does not count among its readers\n")
 		}

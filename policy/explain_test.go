@@ -107,6 +107,49 @@ func TestWords(t *testing.T) {
 	}
 }
 
+// TestVersionsServeMany asks two versions with every term from many sides at once:
+// all get the answer that one alone gets, obligations and all.
+func TestVersionsServeMany(t *testing.T) {
+	a, b := terms(20), terms(20)
+	b.Version, b.Hash = 4, protocol.Hash{1}
+	make2 := func() *Engine {
+		e, err := Compile(member("bank"), []*protocol.Agreement{a, b})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	ask := func(e *Engine, k int) string {
+		s := detailed()
+		s.Confidence, s.Classes = k%100, protocol.Class(1<<(k%8))|protocol.Operational
+		v := e.Outbound(a.ID, "iocs", member2, s, either(k))
+		return v.line() + e.Read(Reader{Member: member3, Purpose: "network-defence"}, a.ID, "iocs", member2, s, either(k)).line()
+	}
+	e, alone := make2(), make2()
+	want := make([]string, 400)
+	obliged := false
+	for k := range want {
+		want[k] = ask(alone, k)
+		obliged = obliged || strings.Contains(want[k], "on condition")
+	}
+	if !obliged {
+		t.Error("nothing was obliged")
+	}
+	var wg sync.WaitGroup
+	for n := range 8 {
+		wg.Go(func() {
+			for i := range want {
+				k := (i + n*50) % len(want)
+				if got := ask(e, k); got != want[k] {
+					t.Errorf("question %d: got %s\nwant %s", k, got, want[k])
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
 // TestRulesServeManyEngines reuses compiled rules and asks from many sides at
 // once; with the race detector this is the proof that the cache needs no lock.
 func TestRulesServeManyEngines(t *testing.T) {

@@ -207,7 +207,8 @@ func (f *facets) key(q *question) (key uint64, next int64) {
 		if q.dated {
 			at := q.modified.UnixMicro()
 			spans = sort.Search(spans, func(i int) bool { return q.now < at+f.spans[i] })
-			months = sort.Search(months, func(i int) bool { return q.now < monthsAfter(q.modified, f.months[i]) })
+			q.months = monthsBetween(q.modified, q.now)
+			months = sort.SearchInts(f.months, q.months+1)
 			if spans < len(f.spans) {
 				next = at + f.spans[spans]
 			}
@@ -220,9 +221,33 @@ func (f *facets) key(q *question) (key uint64, next int64) {
 	return key * f.voices(), next
 }
 
-// monthsAfter returns the moment so many months after another.
+// monthsAfter returns the moment so many months of the calendar after another, as
+// Period.After does: a day that the month does not have is the last of it.
 func monthsAfter(t time.Time, n int) int64 {
-	return protocol.Period{Count: n, Unit: protocol.Months}.After(t).UnixMicro()
+	const daily = 24 * 3600 * int64(1e6)
+	year, month, day := t.UTC().Date()
+	first := time.Date(year, month+time.Month(n), 1, 0, 0, 0, 0, time.UTC).UnixMicro()
+	if day > 28 { // the month may be shorter
+		last := time.Date(year, month+time.Month(n)+1, 0, 0, 0, 0, 0, time.UTC).Day()
+		day = min(day, last)
+	}
+	at := t.UnixMicro() % daily
+	if at < 0 {
+		at += daily
+	}
+	return first + int64(day-1)*daily + at
+}
+
+// monthsBetween returns the most months after a moment that are not after now;
+// below zero where now is before it.
+func monthsBetween(t time.Time, now int64) int {
+	end := time.UnixMicro(now).UTC()
+	year, month, _ := t.UTC().Date()
+	n := (end.Year()-year)*12 + int(end.Month()-month)
+	if monthsAfter(t, n) > now {
+		n--
+	}
+	return n
 }
 
 // speaks reports whether the clause speaks of the question, whoever reads and for
@@ -259,7 +284,7 @@ func (c *clause) recent(q *question) bool {
 	case c.span > 0:
 		return q.now < q.modified.UnixMicro()+c.span
 	default:
-		return q.now < monthsAfter(q.modified, c.months)
+		return q.months < c.months
 	}
 }
 
@@ -284,7 +309,7 @@ func (t *topic) also(q *question) string {
 	say(f.context && !q.context, "its lack of context")
 	say(len(f.levels) > 0 && q.confidence < f.levels[len(f.levels)-1], "its confidence")
 	say(len(f.spans) > 0 && (!q.dated || q.now >= q.modified.UnixMicro()+f.spans[0]) ||
-		len(f.months) > 0 && (!q.dated || q.now >= monthsAfter(q.modified, f.months[0])), "its age")
+		len(f.months) > 0 && (!q.dated || q.months >= f.months[0]), "its age")
 	if list == nil {
 		return ""
 	}

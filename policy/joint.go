@@ -2,6 +2,7 @@ package policy
 
 import (
 	"bytes"
+	"math"
 	"slices"
 	"time"
 
@@ -20,6 +21,7 @@ func (e *Engine) join(a, b Decision) Decision {
 	case a.Outcome != Allow:
 		return a
 	case b.Outcome != Allow:
+		b.Expires = sooner(a.Expires, b.Expires) // then the first may decide
 		return b
 	}
 	a.Marking = max(a.Marking, b.Marking)
@@ -81,11 +83,15 @@ func (e *Engine) followVerdict(v Verdict, versions []*Rules, author protocol.Mem
 			readers = append(readers, reader)
 		}
 	}
+	until := e.followUntil(s, now)
+	v.Expires = sooner(v.Expires, until)
 	if len(denied) == 0 {
 		return v
 	}
 	if v.Outcome == Allow {
+		expires := v.Expires
 		v.Decision = denied[0].Decision
+		v.Expires = sooner(expires, v.Expires)
 		if len(readers) < 2 && (len(readers) == 0 || readers[0] == author) {
 			v.Outcome = Refuse
 		}
@@ -118,6 +124,35 @@ func (e *Engine) follow(versions []*Rules, reader protocol.MemberID, marked prot
 		}
 	}
 	return Decision{}, false
+}
+
+// followUntil returns the moment after now at which what the origins forbid
+// everywhere may change; zero: none.
+func (e *Engine) followUntil(s *Subject, now time.Time) (until time.Time) {
+	at := now.UnixMicro()
+	consider := func(moment int64) {
+		if moment > at && moment != math.MaxInt64 {
+			until = sooner(until, time.UnixMicro(moment).UTC())
+		}
+	}
+	for i := range s.Origins {
+		for _, r := range e.rules[s.Origins[i].Agreement] {
+			for _, c := range r.everywhere {
+				consider(c.starts)
+				consider(c.ends)
+				for _, modified := range [...]time.Time{s.Modified, s.Origins[i].Subject.Modified} {
+					switch {
+					case modified.IsZero():
+					case c.span > 0:
+						consider(modified.UnixMicro() + c.span)
+					case c.months > 0:
+						consider(monthsAfter(modified, c.months))
+					}
+				}
+			}
+		}
+	}
+	return until
 }
 
 // reaches reports whether a clause that forbids everywhere keeps things from a
@@ -175,6 +210,9 @@ func (r *Rules) covers(c *clause, topic string, s *Subject, now int64) bool {
 		if q.marked == protocol.NoMarking {
 			q.marked = t.standard
 		}
+	}
+	if q.dated && c.months > 0 {
+		q.months = monthsBetween(q.modified, now)
 	}
 	return (s.Problem != "" || q.marked == protocol.NoMarking || c.marks&(1<<q.marked) != 0) && c.fits(&q)
 }

@@ -26,9 +26,7 @@ func TestJointReference(t *testing.T) {
 			for k := range a.Clauses {
 				a.Clauses[k].To.Public = false
 			}
-			if rapid.Bool().Draw(t, "wide") {
-				a.Clauses = []protocol.Clause{{Number: "1", Permit: true, If: protocol.Conditions{Classes: allClasses}, Then: drawObligations(t)}}
-			}
+			drawWide(t, a)
 			if i == 1 {
 				a.Version = 4
 				a.Parties = a.Parties[:3]
@@ -154,9 +152,7 @@ func TestFollowReference(t *testing.T) {
 			c := &origin.Clauses[i]
 			c.Everywhere = c.Everywhere || !c.Permit
 		}
-		if rapid.Bool().Draw(t, "wide") {
-			under.Clauses = []protocol.Clause{{Number: "1", Permit: true, If: protocol.Conditions{Classes: allClasses}}}
-		}
+		drawWide(t, under)
 		e := compileDrawn(t, member("bank"), Facts{}, under, origin)
 		for range 20 {
 			q := drawQuestion(t)
@@ -238,6 +234,30 @@ func TestStray(t *testing.T) {
 	s.Origins[0].Agreement = protocol.AgreementID{1}
 	if v := e.Outbound(protocol.AgreementID{1}, "iocs", member("bank"), s, testNow); v.Outcome != Allow {
 		t.Errorf("an origin that forbids nothing: %+v", v)
+	}
+}
+
+// TestFollowPublic keeps from the public what is kept from anybody: there whoever
+// is meant could read it.
+func TestFollowPublic(t *testing.T) {
+	origin := alliance(protocol.Clause{Number: "1", Text: "not to the vendor", To: protocol.Selector{Parties: []string{"vendor"}}, Everywhere: true})
+	feed := alliance(protocol.Clause{Number: "1", Permit: true, Text: "all to anyone", To: protocol.Selector{Public: true}})
+	feed.ID, feed.Visibility, feed.Topics[0].Default = protocol.AgreementID{2}, protocol.Public, protocol.Clear
+	e, err := Compile(member("bank"), []*protocol.Agreement{origin, feed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := Subject{Type: "indicator", Marking: protocol.Clear}
+	if v := e.Outbound(feed.ID, "iocs", member("bank"), s, testNow); v.Outcome != Allow || len(v.Readers) != 4 {
+		t.Errorf("without origin: %+v", v)
+	}
+	s.Origins = []Origin{{origin.ID, "iocs", member("cert"), s}}
+	v := e.Outbound(feed.ID, "iocs", member("bank"), s, testNow)
+	if v.Outcome != Withhold || v.Agreement != origin.ID || fmt.Sprint(short(v.Readers)) != fmt.Sprint(short([]protocol.MemberID{member("cert"), member("bank")})) {
+		t.Errorf("%+v", v)
+	}
+	if d := e.Read(Reader{}, feed.ID, "iocs", member("bank"), s, testNow); d.Outcome != Withhold || d.Clause != "1" {
+		t.Errorf("the public: %+v", d)
 	}
 }
 

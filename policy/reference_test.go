@@ -417,6 +417,9 @@ func TestReference(t *testing.T) {
 		e := compileDrawn(t, ref.self, ref.facts, ref.Agreement)
 		for range 30 {
 			q := drawQuestion(t)
+			if rapid.Bool().Draw(t, "own use") {
+				q.reader, q.remote = ref.self, false
+			}
 			m, marked := refMarking(ref.Agreement, q.topic, q.subject)
 			known := marked && (refParty(ref.Agreement, q.author) != nil || refFormer(ref.Agreement, q.author))
 			v := e.Outbound(ref.ID, q.topic, q.author, q.subject, q.now)
@@ -440,6 +443,60 @@ func TestReference(t *testing.T) {
 			allowed := ref.inbound(q.topic, q.author, q.subject, q.now)
 			if d := e.Inbound(ref.ID, q.topic, q.author, q.subject, q.now); (d.Outcome == Allow) != allowed || d.Outcome == Withhold {
 				t.Fatalf("inbound %+v: got %+v, want allowed %v", q, d, allowed)
+			}
+		}
+	})
+}
+
+// TestExpires holds decisions to the moment at which they expire: until then the
+// same question has the same answer.
+func TestExpires(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := drawAgreement(t), drawAgreement(t)
+		b.Version = 4
+		drawWide(t, a)
+		drawWide(t, b)
+		origin := drawAgreement(t)
+		origin.ID = protocol.AgreementID{2}
+		for i := range origin.Clauses {
+			origin.Clauses[i].Everywhere = !origin.Clauses[i].Permit
+		}
+		e := compileDrawn(t, member("bank"), drawFacts(t), [][]*protocol.Agreement{{origin, a}, {origin, a, b}}[rapid.IntRange(0, 1).Draw(t, "versions")]...)
+		for range 20 {
+			q := drawQuestion(t)
+			if rapid.Bool().Draw(t, "origin") {
+				q.subject.Origins = []Origin{{origin.ID, "iocs", member("bank"), drawSubject(t)}}
+			}
+			later := func(d Decision) time.Time {
+				end := d.Expires
+				if end.IsZero() {
+					end = testUntil.AddDate(200, 0, 0)
+				}
+				if !end.After(q.now) {
+					t.Fatalf("%+v expired at %v", d, q.now)
+				}
+				at := []time.Time{end.Add(-time.Microsecond), q.now.Add(end.Sub(q.now) / 2).Truncate(time.Microsecond)}
+				for _, m := range moments {
+					if m.After(q.now) && m.Before(end) {
+						at = append(at, m)
+					}
+				}
+				return rapid.SampledFrom(at).Draw(t, "later")
+			}
+			ask := map[string]func(time.Time) Decision{
+				"outbound": func(now time.Time) Decision {
+					return e.Outbound(a.ID, q.topic, q.author, q.subject, now).Decision
+				},
+				"inbound": func(now time.Time) Decision { return e.Inbound(a.ID, q.topic, q.author, q.subject, now) },
+				"read": func(now time.Time) Decision {
+					return e.Read(Reader{q.reader, q.purpose, q.remote}, a.ID, q.topic, q.author, q.subject, now)
+				},
+			}
+			for _, name := range []string{"outbound", "inbound", "read"} {
+				first := ask[name](q.now)
+				if then := later(first); readAnswer(ask[name](then)) != readAnswer(first) {
+					t.Fatalf("%s %+v\n now %+v\n at %v %+v", name, q, first, then, ask[name](then))
+				}
 			}
 		}
 	})

@@ -57,6 +57,10 @@ func (s *story) run(t *testing.T, d *datadriven.TestData) string {
 		barred, until := s.engine.Barred(q.agreement, q.topic, q.now)
 		return fmt.Sprintf("%s until %s\n", s.handles(q.agreement, barred), until.Format(time.DateOnly))
 	case "explain":
+		if q.purpose != "" {
+			as := Reader{Member: q.reader, Purpose: q.purpose, Remote: q.remote}
+			return s.engine.ExplainTo(q.agreement, q.topic, q.author, q.subject, q.now, as).String()
+		}
 		return s.engine.Explain(q.agreement, q.topic, q.author, q.subject, q.now).String()
 	default:
 		d.Fatalf(t, "no such command: %s", d.Cmd)
