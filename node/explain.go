@@ -51,7 +51,7 @@ func (n *Node) ExplainObject(ctx context.Context, id, party string) (Explanation
 			if (party == publicReader && !reader.IsZero()) || (!only.IsZero() && reader != only) {
 				continue
 			}
-			d := n.decideFor(w, reader, v.Log, policy.SubjectOf(o))
+			d := n.decideFor(w, reader, v.Log, policy.SubjectOf(o)).Alike()
 			key := answerKey{reader, v.Log.Agreement, v.Log.Lane.Topic, d}
 			if asked[key] {
 				continue
@@ -81,13 +81,13 @@ type answerKey struct {
 }
 
 func (n *Node) decideFor(w *world, reader protocol.MemberID, log protocol.LogID, s policy.Subject) policy.Decision {
-	return w.engine.Read(policy.Reader{Member: reader}, log.Agreement, log.Lane.Topic, log.Author.Member, s, n.now())
+	return w.engine.Read(policy.Reader{Member: reader, Remote: reader != n.cfg.Member}, log.Agreement, log.Lane.Topic, log.Author.Member, s, n.now())
 }
 
 // explainClosure turns an allow into a withhold where something referred to is
 // not readable by the reader.
 func (n *Node) explainClosure(reader protocol.MemberID, id string, why Why) Why {
-	r := n.reading(policy.Reader{Member: reader})
+	r := n.reading(policy.Reader{Member: reader, Remote: reader != n.cfg.Member})
 	if ok, err := r.visible(id); err != nil || ok {
 		return why
 	}

@@ -376,7 +376,7 @@ func (p *publication) readable(id string) bool {
 		o.Level = stix.LevelOf(o, func(id string) *stix.Object { return p.node.marks.get(p.node, id) })
 		all := true
 		for _, reader := range p.governing.readers(p.topic) {
-			d := p.world.engine.Read(policy.Reader{Member: reader}, v.Log.Agreement, v.Log.Lane.Topic, v.Log.Author.Member, policy.SubjectOf(o), p.now)
+			d := p.world.engine.Read(policy.Reader{Member: reader, Remote: reader != p.node.cfg.Member}, v.Log.Agreement, v.Log.Lane.Topic, v.Log.Author.Member, policy.SubjectOf(o), p.now)
 			all = all && d.Outcome == policy.Allow
 		}
 		if all {
@@ -442,7 +442,7 @@ func (p *publication) reason(c *candidate) {
 	for _, no := range c.verdict.Denied {
 		o.Why.Readers = append(o.Why.Readers, p.world.readerNameIn(p.governing, no.Reader))
 	}
-	key := reasonKey{decision: c.verdict.Decision, missing: c.missing != nil}
+	key := reasonKey{decision: c.verdict.Alike(), missing: c.missing != nil}
 	if key.decision.Layer == policy.Form {
 		key.decision.Text = formRule(key.decision.Text)
 	}
@@ -468,12 +468,12 @@ func (p *publication) record(ctx context.Context) error {
 		if c.repeated || c.verdict.Outcome == policy.Allow {
 			continue
 		}
-		row := groups[c.verdict.Decision]
+		row := groups[c.verdict.Alike()]
 		if row == nil || len(row.Objects) == most {
 			made := decisionRow(p.now, "publish", p.topic, c.verdict.Decision, c.verdict.Denied)
 			made.Agreement, made.Version, made.Party = p.governing.doc.ID, p.governing.doc.Version, p.node.cfg.Member
 			row = &made
-			groups[c.verdict.Decision] = row
+			groups[c.verdict.Alike()] = row
 			rows = append(rows, row)
 		}
 		row.Count++

@@ -320,10 +320,10 @@ func (n *Node) decideArrival(w *world, a *arrival, fresh map[string]*stix.Object
 		} else {
 			in.Leaves = append(in.Leaves, store.Leaf{Position: i})
 		}
-		at, ok := groups[d]
+		at, ok := groups[d.Alike()]
 		if !ok {
 			at = len(in.Audit)
-			groups[d] = at
+			groups[d.Alike()] = at
 			row := decisionRow(now, "receive", h.Lane.Topic, d, nil)
 			row.Agreement, row.Log, row.Sequence, row.Party = h.Agreement, &log, h.Sequence, h.Author.Member
 			row.Peer = base.Peer

@@ -229,10 +229,10 @@ func (p *publication) append(ctx context.Context, log *ownLog, b *sealed) (store
 	for i, c := range b.members {
 		leaves[i] = store.Leaf{Position: i, ID: c.object.ID, Modified: c.object.Modified, Object: c.object, Allowed: true}
 		top = max(top, c.verdict.Marking)
-		at, ok := groups[c.verdict.Decision]
+		at, ok := groups[c.verdict.Alike()]
 		if !ok {
 			at = len(rows)
-			groups[c.verdict.Decision] = at
+			groups[c.verdict.Alike()] = at
 			row := decisionRow(p.now, "publish", p.topic, c.verdict.Decision, nil)
 			row.Log, row.Party = &log.ID, n.cfg.Member
 			rows = append(rows, row)

@@ -137,7 +137,7 @@ func (n *Node) redact(w *world, g *governing, reader protocol.Peer, frame []byte
 			}
 			return n.marks.get(n, id)
 		})
-		d := w.engine.Read(policy.Reader{Member: reader.Author.Member}, h.Agreement, h.Lane.Topic, h.Author.Member, policy.SubjectOf(o), now)
+		d := w.engine.Read(policy.Reader{Member: reader.Author.Member, Remote: true}, h.Agreement, h.Lane.Topic, h.Author.Member, policy.SubjectOf(o), now)
 		if d.Outcome != policy.Allow {
 			hidden = append(hidden, i)
 		}

@@ -465,7 +465,7 @@ func (n *Node) Lookup(_ context.Context, values []string) ([]LookupAnswer, error
 // read, with everything that they refer to.
 func (r *reading) hit(h store.Hit) (LookupHit, bool, error) {
 	b := h.Brief
-	if b.Plain && (b.CreatedBy == "" || r.world.identities[b.CreatedBy] != protocol.MemberID{}) {
+	if b.Plain && r.world.engine.Plain(b.Log.Agreement, b.Log.Lane.Topic) && (b.CreatedBy == "" || r.world.identities[b.CreatedBy] != protocol.MemberID{}) {
 		d := r.world.engine.Read(r.reader, b.Log.Agreement, b.Log.Lane.Topic, b.Log.Author.Member,
 			policy.Subject{Type: b.Type, Marking: b.Marking}, r.now)
 		if d.Outcome != policy.Allow {

@@ -79,6 +79,132 @@ func TestKnownClassMakesNoGarbage(t *testing.T) {
 	}
 }
 
+// terms makes an agreement whose one topic reads every facet of an object.
+func terms(parties int) *protocol.Agreement {
+	a := large(1, parties, 100, 1)
+	a.Topics[0].Name, a.Scores = "iocs", []protocol.Contribution{{Name: "gives"}}
+	for i := range a.Clauses {
+		c := &a.Clauses[i]
+		c.If.Context = i%5 == 0
+		c.If.Confidence = i % 101 * (i & 1)
+		c.If.PAP = protocol.PAP(i % 5)
+		switch i % 6 {
+		case 0:
+			c.If.Age = protocol.Period{Count: 30 * (1 + i), Unit: protocol.Days}
+		case 1:
+			c.If.Age = protocol.Period{Count: 1 + i, Unit: protocol.Months}
+		}
+		if !c.Permit {
+			c.If.Classes = 1 << (i % 8)
+			continue
+		}
+		c.If.Classes = protocol.Operational | 1<<(i%8)
+		if i%7 == 0 {
+			c.If.Purposes = []string{"network-defence"}
+		}
+		if i%8 == 0 {
+			c.If.Contribution = "gives"
+		}
+		c.Then = &protocol.Obligations{Retain: protocol.Period{Count: 1 + i%7, Unit: protocol.Years}, AtRest: i%3 == 0, Redact: protocol.RedactionThings()[i%8 : i%8+1]}
+	}
+	return a
+}
+
+// detailed is a subject that has something of every facet.
+func detailed() Subject {
+	return Subject{Type: "indicator", Marking: protocol.Green, PAP: protocol.PAPGreen, Context: true, Confidence: 60,
+		Modified: testNow.AddDate(0, 0, -45)}
+}
+
+// TestTermsMakeNoGarbage asks a topic that reads everything, and two versions of
+// it at once, a second time.
+func TestTermsMakeNoGarbage(t *testing.T) {
+	a, b := terms(20), terms(20)
+	b.Version, b.Hash = 4, protocol.Hash{1}
+	one, s := compileOne(t, "bank", a), detailed()
+	two, err := Compile(member("bank"), []*protocol.Agreement{a, b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, e := range map[string]*Engine{"one version": one, "two versions": two} {
+		if v := e.Outbound(a.ID, "iocs", member2, s, testNow); v.Layer != Governing {
+			t.Errorf("%s: decided by %v", name, v.Layer)
+		}
+		if n := testing.AllocsPerRun(100, func() {
+			e.Inbound(a.ID, "iocs", member2, s, testNow)
+			e.Read(Reader{Member: member3, Purpose: "network-defence"}, a.ID, "iocs", member2, s, testNow)
+		}); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() { one.Outbound(a.ID, "iocs", member2, s, testNow) }); n != 0 {
+		t.Errorf("outbound: %v allocations", n)
+	}
+}
+
+// TestCacheIsBounded asks about objects that differ in everything that peers may
+// set: what is kept does not grow with them.
+func TestCacheIsBounded(t *testing.T) {
+	a := terms(10)
+	e := compileOne(t, "bank", a)
+	places := func() (n int) {
+		for i := range e.Rules(a.ID).topics["iocs"].cache.rows {
+			if row := e.Rules(a.ID).topics["iocs"].cache.rows[i].Load(); row != nil {
+				n += len(*row)
+			}
+		}
+		return n
+	}
+	most := 0
+	for n := range 20000 {
+		s := detailed()
+		s.Classes, s.Inherent, s.PAP, s.Confidence = protocol.Class(n*7919), protocol.Class(n), protocol.PAP(n), n%200-50
+		s.Modified = testNow.Add(-time.Duration(n) * time.Hour)
+		as := Reader{Member: member3, Purpose: append(protocol.Purposes(), strconv.Itoa(n))[n%11]}
+		d := e.Read(as, a.ID, "iocs", member2, s, testNow)
+		if n%10 == 0 { // places are shared by many classes by now: none may answer for another
+			cold, err := NewEngine(member("bank"), e.Rules(a.ID).With(Facts{}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := cold.Read(as, a.ID, "iocs", member2, s, testNow); d != want {
+				t.Fatalf("question %d\n got %+v\nwant %+v", n, d, want)
+			}
+		}
+		if most == 0 {
+			most = places()
+		}
+	}
+	if got := places(); got != most || got > 2*mostPlaces {
+		t.Errorf("%d places, at first %d", got, most)
+	}
+	if kept := e.Rules(a.ID).topics["iocs"]; kept.asked.kinds() <= kept.cache.places {
+		t.Error("every class has a place of its own, so nothing is tried here")
+	}
+	if known := len(e.Rules(a.ID).duties.known); known > mostDuties {
+		t.Errorf("%d combinations of obligations", known)
+	}
+}
+
+// TestUnreadFacetsCostNothing has a topic whose clauses ask nothing of objects
+// but their class: it keeps a class for what is operational and one for the rest.
+func TestUnreadFacetsCostNothing(t *testing.T) {
+	e := compileOne(t, "bank", alliance(protocol.Clause{Number: "1", Permit: true, Text: "all"}))
+	asked := &e.Rules(protocol.AgreementID{1}).topics["iocs"].asked
+	if kinds := asked.kinds(); kinds != 2 {
+		t.Errorf("%d kinds, want 2", kinds)
+	}
+	plain := Subject{Type: "indicator", Marking: protocol.Green}
+	a := e.Outbound(protocol.AgreementID{1}, "iocs", member2, plain, testNow)
+	b := e.Outbound(protocol.AgreementID{1}, "iocs", member2, detailed(), testNow)
+	if a.Outcome != Allow || a.Decision != b.Decision || &a.Readers[0] != &b.Readers[0] {
+		t.Errorf("what nobody reads makes a difference: %+v, %+v", a, b)
+	}
+	if !e.Plain(protocol.AgreementID{1}, "iocs") || compileOne(t, "bank", terms(3)).Plain(protocol.AgreementID{1}, "iocs") {
+		t.Error("the engine does not know what its clauses read")
+	}
+}
+
 var member2, member3 = member("vendor"), member("cert")
 
 // TestClassesShareReaders looks at what a verdict costs in memory: its lists
@@ -125,6 +251,48 @@ func BenchmarkKnownClass(b *testing.B) {
 			}
 		})
 	})
+}
+
+// BenchmarkTerms asks a topic of 100 clauses whose every term is used.
+func BenchmarkTerms(b *testing.B) {
+	a := terms(10)
+	e, s := compileOne(b, "bank", a), detailed()
+	b.Run("known", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			e.Outbound(a.ID, "iocs", member2, s, testNow)
+		}
+	})
+	b.Run("new", func(b *testing.B) {
+		b.ReportAllocs()
+		for n := 0; b.Loop(); n++ {
+			e.Outbound(a.ID, "iocs", member2, s, either(n))
+		}
+	})
+	wide := terms(300)
+	w := compileOne(b, "bank", wide)
+	b.Run("audience of 300", func(b *testing.B) {
+		b.ReportAllocs()
+		denied := 0
+		for n := 0; b.Loop(); n++ {
+			v := w.Outbound(wide.ID, "iocs", wide.Parties[n%300].ID, s, either(n/300))
+			denied += len(v.Denied)
+		}
+		b.ReportMetric(float64(denied)/float64(b.N), "denied/op")
+	})
+}
+
+// BenchmarkFacts gives other facts to the rules of 1,000 clauses and 300 parties.
+func BenchmarkFacts(b *testing.B) {
+	r, err := CompileAgreement(large(1, 300, 1000, 100))
+	if err != nil {
+		b.Fatal(err)
+	}
+	facts := Facts{Suspended: map[protocol.MemberID]time.Time{member2: testNow}}
+	b.ReportAllocs()
+	for b.Loop() {
+		r.With(facts)
+	}
 }
 
 // BenchmarkNewClass decides anew each time among 100 agreements of 1,000 clauses.

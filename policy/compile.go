@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"math"
-	"reflect"
 	"slices"
 	"sort"
 	"strings"
@@ -24,10 +23,22 @@ const (
 )
 
 // Rules are one agreement, compiled: parties as bits, topics and types as
-// numbers, clauses as matchers. Rules are immutable but for the classes that
-// were decided already, and may serve any number of engines at once.
+// numbers, clauses as matchers, with the facts about its parties. Rules are
+// immutable but for the classes that were decided already, and may serve any
+// number of engines at once.
 type Rules struct {
-	agreement *protocol.Agreement
+	people
+	agreement  *protocol.Agreement
+	types      map[string]int
+	scores     map[string]int // number of each contribution
+	topics     map[string]*topic
+	everywhere []*clause // that forbid beyond the agreement
+	state      state
+	duties     *pool
+}
+
+// people are the parties of an agreement and what selectors ask of them.
+type people struct {
 	readers   []protocol.Party          // sorted by id; the first is the public, with the zero id
 	index     map[protocol.MemberID]int // of the parties in readers
 	handles   map[string]int
@@ -36,45 +47,51 @@ type Rules struct {
 	roles     map[string]set
 	former    map[protocol.MemberID]bool
 	everyone  set // who can be a reader at all: all parties, and the public of a public agreement
-	types     map[string]int
-	topics    map[string]*topic
-	from      int64 // microseconds: first moment in force
-	until     int64 // first moment no longer in force
-	basis     int64 // first moment without legal basis
 }
 
 // topic is what the clauses say about one topic.
 type topic struct {
 	name     string
 	standard protocol.Marking // of objects without one
+	class    protocol.Class   // of objects that declare none
 	unmarked string           // text for those, where there is no default
 	permits  []*clause        // in the document's order
 	forbids  []*clause
 	moments  []int64        // sorted: where a date changes something
 	types    map[string]int // column of each type that a clause speaks of; others have column 0
 	columns  []int          // number in Rules.types of each column
+	asked    facets         // what else tells objects apart
 	cache    cache
+	present  atomic.Pointer[present]  // what held at the moment that was asked last
 	shared   atomic.Pointer[audience] // the last list of readers, which most classes have in common
 }
 
 // clause is one clause as a matcher.
 type clause struct {
-	source *protocol.Clause
-	from   set
-	to     set
-	bare   bool // from has no condition: it speaks of former parties' entries as well
-	types  set  // nil: any
-	marks  uint8
-	starts int64
-	ends   int64
+	source   *protocol.Clause
+	from     set
+	to       set
+	bare     bool // from has no condition: it speaks of former parties' entries as well
+	types    set  // nil: any
+	marks    uint8
+	starts   int64
+	ends     int64
+	classes  protocol.Class // of a permit: those that an object may have; of a forbid: one of which it has
+	purposes uint16         // places in protocol.Purposes; zero: none need be stated
+	score    int            // number of the contribution that entitles, -1: none
+	span     int64          // microseconds: modified less than this ago; zero: not asked
+	months   int            // the same in months of the calendar
 }
 
 // CompileAgreement makes the rules of one agreement. It refuses, as Invalid or
 // Limit, what it does not understand or what can never apply, with the
 // clause's number and line: a clause that silently means nothing is a promise
-// that nobody keeps.
+// that nobody keeps. The rules know no facts: see With.
 func CompileAgreement(a *protocol.Agreement) (*Rules, error) {
-	r := &Rules{agreement: a, topics: make(map[string]*topic, len(a.Topics)), types: map[string]int{"": 0}}
+	r := &Rules{
+		agreement: a, topics: make(map[string]*topic, len(a.Topics)), types: map[string]int{"": 0},
+		scores: make(map[string]int, len(a.Scores)), duties: newPool(),
+	}
 	if err := r.checkWhole(); err != nil {
 		return nil, r.fault(err)
 	}
@@ -110,10 +127,7 @@ func CompileAgreement(a *protocol.Agreement) (*Rules, error) {
 				"clauses times topics: more than %d; name the topics in clauses that do not speak of all", maxTopicRule)
 		}
 	}
-	for _, t := range r.topics {
-		r.finish(t)
-	}
-	return r, nil
+	return r.With(Facts{}), nil
 }
 
 // Agreement returns the document that the rules were made from.
@@ -142,9 +156,11 @@ func (r *Rules) checkWhole() error {
 	case len(a.Topics) > maxTopics:
 		return fmt.Errorf("%d topics: at most %d", len(a.Topics), maxTopics)
 	}
-	r.from, r.until, r.basis = a.From.UnixMicro(), a.Until.UnixMicro(), math.MaxInt64
-	if !a.LegalBasis.Until.IsZero() {
-		r.basis = a.LegalBasis.Until.UnixMicro()
+	for i, score := range a.Scores {
+		if _, twice := r.scores[score.Name]; twice || score.Name == "" {
+			return fmt.Errorf("contribution name %q is empty or stands twice", score.Name)
+		}
+		r.scores[score.Name] = i
 	}
 	return nil
 }
@@ -211,8 +227,15 @@ func (r *Rules) addTopics() error {
 		case t.Default > protocol.Clear && r.agreement.Visibility == protocol.Public:
 			return fmt.Errorf("topic %s: its default is %s, and %s", t.Name, t.Default.String(), textPublic)
 		}
+		class := t.Class
+		if class == 0 {
+			class = protocol.Operational
+		}
+		if !isClass(class) {
+			return fmt.Errorf("topic %s: its default class is none", t.Name)
+		}
 		r.topics[t.Name] = &topic{
-			name: t.Name, standard: t.Default,
+			name: t.Name, standard: t.Default, class: class,
 			unmarked: "the object bears no TLP marking, and topic " + t.Name + " has no default: add a TLP " +
 				"marking definition to its object_marking_refs (TLP:GREEN is " +
 				"marking-definition--bab4a63c-aed9-4cf5-a766-dfca5abac2bb), or agree on a default for the topic",
@@ -224,12 +247,9 @@ func (r *Rules) addTopics() error {
 
 // compileClause makes the matcher of one clause.
 func (r *Rules) compileClause(source *protocol.Clause) (*clause, error) {
-	c := &clause{source: source, starts: math.MinInt64, ends: math.MaxInt64}
+	c := &clause{source: source, starts: math.MinInt64, ends: math.MaxInt64, score: -1}
 	if source.Number == "" {
 		return nil, fmt.Errorf("it has no number")
-	}
-	if !reflect.ValueOf(source.If).IsZero() || source.Then != nil || source.Everywhere || source.Survives {
-		return nil, fmt.Errorf("its conditions, obligations or scope are not enforced by this version, so it cannot be used")
 	}
 	for _, t := range source.Topics {
 		if r.topics[t] == nil {
@@ -262,7 +282,7 @@ func (r *Rules) compileClause(source *protocol.Clause) (*clause, error) {
 	if c.starts >= c.ends {
 		return nil, fmt.Errorf("it ends (%s) before it starts (%s)", day(source.Ends), day(source.Starts))
 	}
-	return c, nil
+	return c, r.compileTerms(c)
 }
 
 // unconditional reports whether a selector names no condition at all.
@@ -400,6 +420,9 @@ func (r *Rules) file(c *clause) int {
 			}
 		}
 	}
+	if c.source.Everywhere {
+		r.everywhere = append(r.everywhere, c)
+	}
 	if len(c.source.Topics) == 0 {
 		for _, t := range r.topics {
 			add(t)
@@ -411,17 +434,6 @@ func (r *Rules) file(c *clause) int {
 		add(r.topics[t])
 	}
 	return len(topics)
-}
-
-// finish sorts the moments of a topic and makes its empty cache.
-func (r *Rules) finish(t *topic) {
-	t.moments = append(t.moments, r.from, r.until)
-	if r.basis != math.MaxInt64 {
-		t.moments = append(t.moments, r.basis)
-	}
-	slices.Sort(t.moments)
-	t.moments = slices.Compact(t.moments)
-	t.cache = newCache(len(r.readers)+1, len(t.columns))
 }
 
 // name quotes what a document calls itself, for error texts.

@@ -25,6 +25,7 @@ type Explanation struct {
 // ReaderTrail is the trail for one reader.
 type ReaderTrail struct {
 	Reader   protocol.MemberID
+	As       Reader // how it asks: its own people here, or its node
 	Handle   string
 	Barred   bool // reads nothing of the topic, so it does not count for the verdict
 	Decision Decision
@@ -35,6 +36,8 @@ type ReaderTrail struct {
 // Step is one rule that was asked.
 type Step struct {
 	Layer   Layer
+	Of      protocol.AgreementID // whose rule it is
+	Version uint64
 	Clause  string // number, or "" for a rule that is no clause
 	Against bool   // a forbidding clause, or a rule that says no
 	Match   bool   // it speaks of this question
@@ -48,34 +51,56 @@ type Step struct {
 const maxTrail = 1 << 16
 
 // Explain answers why Outbound and Read decide as they do: each layer asked and
-// each clause considered, for the named readers or, where none is named, for
-// all. The decisions in it are those of Outbound and Read; the zero id is the
-// public.
+// each clause considered, in each version of the agreement that binds, for the
+// named readers or, where none is named, for all. This member is asked for as by
+// its people who state no purpose, others as by their nodes; ExplainTo takes
+// readers as they ask. The decisions in it are those of Outbound and Read; the
+// zero id is the public.
 func (e *Engine) Explain(agreement protocol.AgreementID, topicName string, author protocol.MemberID, s Subject, now time.Time, readers ...protocol.MemberID) Explanation {
+	if len(readers) == 0 {
+		for _, r := range e.rules[agreement] {
+			for _, p := range r.agreement.Parties {
+				if !slices.Contains(readers, p.ID) {
+					readers = append(readers, p.ID)
+				}
+			}
+		}
+		if r := e.Rules(agreement); r != nil && r.everyone.has(0) {
+			readers = append(readers, protocol.MemberID{})
+		}
+	}
+	as := make([]Reader, len(readers))
+	for i, m := range readers {
+		as[i] = Reader{Member: m, Remote: m != e.self}
+	}
+	return e.ExplainTo(agreement, topicName, author, s, now, as...)
+}
+
+// ExplainTo is Explain for readers as they ask.
+func (e *Engine) ExplainTo(agreement protocol.AgreementID, topicName string, author protocol.MemberID, s Subject, now time.Time, readers ...Reader) Explanation {
 	x := Explanation{Topic: topicName, Author: author.Short(), Subject: s, At: now.UTC()}
 	x.Verdict = e.Outbound(agreement, topicName, author, s, now)
-	r := e.rules[agreement]
-	if r == nil {
+	newest := e.Rules(agreement)
+	if newest == nil {
 		return x
 	}
-	x.Agreement = r.agreement.Name
-	if i := r.index[author]; i != 0 {
-		x.Author = r.readers[i].Handle
+	x.Agreement = newest.agreement.Name
+	if i := newest.index[author]; i != 0 {
+		x.Author = newest.readers[i].Handle
 	}
-	f, _, ok := e.find(agreement, topicName, author, s)
-	if !ok {
+	if _, _, ok := newest.find(topicName, author, &s, now); !ok {
 		return x
 	}
 	barred, _ := e.Barred(agreement, topicName, now)
 	room := maxTrail
-	trail := func(i int) {
-		p := r.readers[i]
-		if len(readers) > 0 && !slices.Contains(readers, p.ID) {
-			return
+	for _, as := range readers {
+		t := ReaderTrail{Reader: as.Member, Handle: e.handle(agreement, as.Member), As: as}
+		_, t.Barred = slices.BinarySearchFunc(barred, as.Member, compareMembers)
+		t.Decision = e.Read(as, agreement, topicName, author, s, now)
+		for _, r := range e.rules[agreement] {
+			t.Steps = append(t.Steps, r.steps(e.self, as, topicName, author, &s, now)...)
 		}
-		t := ReaderTrail{Reader: p.ID, Handle: p.Handle, Barred: slices.Contains(barred, p.ID)}
-		t.Decision = e.Read(Reader{Member: p.ID}, agreement, topicName, author, s, now)
-		t.Steps = r.steps(f, i, now.UnixMicro())
+		t.Steps = append(t.Steps, e.lastSteps(t.Decision, as, agreement, author, &s, now)...)
 		if room -= len(t.Steps); room < 0 {
 			all := len(t.Steps)
 			t.Steps = slices.DeleteFunc(t.Steps, func(s Step) bool { return !s.Match })
@@ -84,44 +109,104 @@ func (e *Engine) Explain(agreement protocol.AgreementID, topicName string, autho
 		t.mark()
 		x.Readers = append(x.Readers, t)
 	}
-	for _, p := range r.agreement.Parties {
-		trail(r.index[p.ID])
-	}
-	if r.everyone.has(0) {
-		trail(0)
-	}
 	return x
 }
 
-// steps asks every rule about one reader, without stopping at the first that
-// decides.
-func (r *Rules) steps(f found, reader int, now int64) []Step {
-	if f.author == reader {
-		return []Step{{Layer: Floor, Match: true, Why: textOwn}}
+// handle names a member as one of the versions does.
+func (e *Engine) handle(agreement protocol.AgreementID, member protocol.MemberID) string {
+	for _, r := range e.rules[agreement] {
+		if i := r.index[member]; i != 0 || member.IsZero() {
+			return r.readers[i].Handle
+		}
 	}
-	steps := []Step{{Layer: Floor, Match: true, Why: floorPass(f.marked)}}
+	return member.Short()
+}
+
+// steps asks every rule of one version about one reader, without stopping at the
+// first that decides.
+func (r *Rules) steps(self protocol.MemberID, as Reader, topicName string, author protocol.MemberID, s *Subject, now time.Time) []Step {
+	var steps []Step
+	add := func(layer Layer, match, against bool, why string) {
+		steps = append(steps, Step{Layer: layer, Of: r.agreement.ID, Version: r.agreement.Version, Match: match, Against: against, Why: why})
+	}
+	if as.Member == author {
+		add(Floor, true, false, textOwn)
+		return steps
+	}
+	f, d, ok := r.find(topicName, author, s, now)
+	if ok && !r.named(as.Member) {
+		d = r.read(self, as, topicName, author, s, now)
+	}
+	if !ok || !r.named(as.Member) {
+		add(d.Layer, true, d.Outcome != Allow, d.Text)
+		return steps
+	}
+	holder := as.holds(self)
+	if holder && r.over(f.now) {
+		if f.marked == protocol.Clear {
+			add(Floor, true, false, textOpen)
+			return steps
+		}
+		f.speak(as.Purpose, true)
+	} else if !as.Remote && !r.over(f.now) {
+		f.speak(as.Purpose, false)
+	}
 	if outcome, text := floorTopic(r.agreement.Visibility, f.marked); outcome != Allow {
-		steps[0].Why, steps[0].Against = text, true
+		add(Floor, true, true, text)
+	} else {
+		add(Floor, true, false, floorPass(f.marked))
 	}
-	standing := Step{Layer: Governing, Match: true, Why: "the agreement is in force"}
-	if text := r.standing(now); text != "" {
-		standing.Why, standing.Against = text, true
+	switch text := r.standing(f.now); {
+	case text != "" && f.over:
+		add(Governing, true, false, text+"; its holders may go on using what they hold as the clauses that survive permit")
+	case text != "":
+		add(Governing, true, true, text)
+	default:
+		add(Governing, true, false, "the agreement is in force")
+		if r.state.unvouched && f.marked > protocol.Clear {
+			add(Governing, !holder, true, textUnvouched)
+		}
 	}
-	steps = append(steps, standing)
-	q := question{f.author, f.column, f.marked, now}
+	if f.author < len(r.readers) {
+		if text := r.suspended(f.author, f.now); text != "" {
+			add(Governing, false, true, text+", and may publish nothing; what it published before stays readable")
+		}
+	}
+	if text := r.suspended(r.index[as.Member], f.now); text != "" {
+		add(Governing, f.marked > protocol.Clear, true, text+", and gets nothing above TLP:CLEAR")
+	}
+	p := r.presentAt(f.topic, f.now)
 	for _, list := range [][]*clause{f.topic.forbids, f.topic.permits} {
 		for _, c := range list {
-			step := Step{Layer: Governing, Clause: c.source.Number, Against: !c.source.Permit, Text: c.source.Text}
-			step.Match, step.Why = r.consider(c, f.topic, q, reader)
+			step := Step{Layer: Governing, Of: r.agreement.ID, Version: r.agreement.Version, Clause: c.source.Number,
+				Against: !c.source.Permit, Text: c.source.Text}
+			step.Match, step.Why = r.consider(c, &f, p, r.index[as.Member])
 			steps = append(steps, step)
 		}
 	}
 	return steps
 }
 
+// lastSteps are the rules that are asked after all versions: what the disk must
+// be, and what the agreements of its origins forbid everywhere.
+func (e *Engine) lastSteps(d Decision, as Reader, agreement protocol.AgreementID, author protocol.MemberID, s *Subject, now time.Time) []Step {
+	if as.Member == author {
+		return nil
+	}
+	if d.Text == textAtRest {
+		return []Step{{Layer: Governing, Of: d.Agreement, Version: d.Version, Match: true, Against: true, Why: d.Text}}
+	}
+	no, found := e.follow(e.rules[agreement], as.Member, d.Marking, s, now)
+	if !found {
+		return nil
+	}
+	return []Step{{Layer: no.Layer, Of: no.Agreement, Version: no.Version, Clause: no.Clause, Match: true, Against: true,
+		Why: "it follows the object out of the agreement under which it came here", Text: no.Text}}
+}
+
 // consider says whether a clause speaks of a question for one reader, and why.
-func (r *Rules) consider(c *clause, t *topic, q question, reader int) (bool, string) {
-	src := c.source
+func (r *Rules) consider(c *clause, f *found, p *present, reader int) (bool, string) {
+	src, q := c.source, &f.question
 	switch {
 	case q.now < c.starts:
 		return false, "it speaks only from " + day(src.Starts)
@@ -133,12 +218,41 @@ func (r *Rules) consider(c *clause, t *topic, q question, reader int) (bool, str
 		return false, "the author is none of those it takes from: " + selection(src.From)
 	case !c.to.has(reader):
 		return false, "the reader is none of those it gives to: " + selection(src.To)
-	case c.types != nil && !c.types.has(t.columns[q.column]):
+	case !c.names(p).has(reader):
+		return false, "the reader is not entitled by the contribution " + src.If.Contribution
+	case c.types != nil && !c.types.has(f.topic.columns[q.column]):
 		return false, "it speaks of " + strings.Join(src.Types, ", ") + " only"
 	case c.marks&(1<<q.marked) == 0:
 		return false, q.marked.String() + " is not among its markings: " + markings(c.marks)
+	case !c.fits(q):
+		return false, c.misfit(q)
+	case q.over && src.Permit && !src.Survives:
+		return false, "it ended with the agreement"
+	case src.Permit && !c.serves(q):
+		return false, "the reader states none of its purposes: " + purposeWords(c.purposes, ", ")
 	default:
 		return true, "it speaks of this author, reader, type and marking"
+	}
+}
+
+// misfit says which condition of a clause an object does not meet.
+func (c *clause) misfit(q *question) string {
+	ask := &c.source.If
+	switch {
+	case c.source.Permit && q.classes&^c.classes != 0:
+		return "the object is " + q.classes.String() + ", and it permits " + c.classes.String() + " only"
+	case !c.source.Permit && q.classes&c.classes == 0:
+		return "the object is " + q.classes.String() + ", and it forbids " + c.classes.String() + " only"
+	case ask.PAP != protocol.NoPAP && q.pap > ask.PAP:
+		return q.pap.String() + " is above its " + ask.PAP.String()
+	case ask.Context && !q.context:
+		return "it speaks of objects with context, and this one does not say what it means"
+	case int(q.confidence) < ask.Confidence:
+		return fmt.Sprintf("it speaks of a confidence from %d, and the object states %d or none", ask.Confidence, q.confidence)
+	case !q.dated:
+		return "it speaks of what was modified less than " + ask.Age.String() + " ago, and the object has no date"
+	default:
+		return "it speaks of what was modified less than " + ask.Age.String() + " ago, and the object is of " + day(q.modified)
 	}
 }
 
@@ -148,6 +262,7 @@ func (t *ReaderTrail) mark() {
 		s := &t.Steps[i]
 		switch {
 		case s.Layer != t.Decision.Layer || !s.Match || s.Clause != t.Decision.Clause:
+		case s.Of != t.Decision.Agreement || s.Version != t.Decision.Version:
 		case s.Clause == "" && s.Against == (t.Decision.Outcome == Allow):
 		case s.Clause == "" && s.Layer == Governing && !s.Against:
 		default:
@@ -155,7 +270,7 @@ func (t *ReaderTrail) mark() {
 			return
 		}
 	}
-	t.Steps = append(t.Steps, Step{Layer: t.Decision.Layer, Match: true, Decides: true, Why: t.Decision.Text})
+	t.Steps = append(t.Steps, Step{Layer: t.Decision.Layer, Of: t.Decision.Agreement, Version: t.Decision.Version, Match: true, Decides: true, Why: t.Decision.Text})
 }
 
 // selection says in words whom a selector names.
@@ -190,6 +305,30 @@ func markings(bits uint8) string {
 	return strings.Join(list, ", ")
 }
 
+// more says what else clauses may ask of a subject, where it has any of it.
+func (s *Subject) more() string {
+	var list []string
+	if c := s.Classes | s.Inherent; c != 0 {
+		list = append(list, c.String())
+	}
+	if s.PAP != protocol.NoPAP {
+		list = append(list, min(s.PAP, protocol.PAPRed).String())
+	}
+	if s.Context {
+		list = append(list, "with context")
+	}
+	if s.Confidence > 0 {
+		list = append(list, fmt.Sprintf("confidence %d", s.Confidence))
+	}
+	if !s.Modified.IsZero() {
+		list = append(list, "modified "+day(s.Modified))
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return ", " + strings.Join(list, ", ")
+}
+
 // String returns the trail as text for people, a line for each rule; the one
 // that decided is marked with an arrow.
 func (x Explanation) String() string {
@@ -201,15 +340,28 @@ func (x Explanation) String() string {
 			marked += ", by the topic's default " + x.Verdict.Marking.String()
 		}
 	}
-	fmt.Fprintf(&b, "%s (%s) by %s on %s/%s at %s\n", x.Subject.Type, marked, x.Author, name(x.Agreement), x.Topic, day(x.At))
+	fmt.Fprintf(&b, "%s (%s%s) by %s on %s/%s at %s\n", x.Subject.Type, marked, x.Subject.more(), x.Author, name(x.Agreement), x.Topic, day(x.At))
 	fmt.Fprintf(&b, "%s\n", x.Verdict.line())
 	for _, t := range x.Readers {
-		fmt.Fprintf(&b, "\n%s: %s\n", t.Handle, t.Decision.line())
+		who := t.Handle
+		if t.As.Purpose != "" {
+			who += " for " + t.As.Purpose
+		}
+		fmt.Fprintf(&b, "\n%s: %s\n", who, t.Decision.line())
 		if t.Barred {
 			b.WriteString("   reads nothing of this topic, so it does not count among its readers\n")
 		}
-		for _, s := range t.Steps {
+		last := t.Steps[0]
+		several := slices.ContainsFunc(t.Steps, func(s Step) bool { return s.Of != last.Of || s.Version != last.Version })
+		for i, s := range t.Steps {
+			switch {
+			case several && (i == 0 || s.Of == last.Of && s.Version != last.Version):
+				fmt.Fprintf(&b, "   version %d\n", s.Version)
+			case several && s.Of != last.Of:
+				b.WriteString("   another agreement\n")
+			}
 			fmt.Fprintf(&b, "%s\n", s.line())
+			last = s
 		}
 		if t.Omitted > 0 {
 			fmt.Fprintf(&b, "   and %d clauses that do not speak of this\n", t.Omitted)
@@ -227,6 +379,9 @@ func (d Decision) line() string {
 	until := ""
 	if !d.Expires.IsZero() {
 		until = " [until " + day(d.Expires) + "]"
+	}
+	if words := DutiesText(d.Duties); words != "" {
+		until += " on condition: " + words
 	}
 	return fmt.Sprintf("%s by %s: %s%s", past(d.Outcome), by, d.Text, until)
 }

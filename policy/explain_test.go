@@ -15,19 +15,24 @@ import (
 // before it in its layer had to decide otherwise.
 func TestExplainAgrees(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		a := drawAgreement(t)
-		e, err := Compile(member("bank"), []*protocol.Agreement{a})
-		if err != nil {
-			t.Fatalf("compile: %v", err)
-		}
+		a, origin := drawAgreement(t), drawAgreement(t)
+		origin.ID = protocol.AgreementID{2}
+		e := compileDrawn(t, member("bank"), drawFacts(t), a, origin)
 		for range 10 {
 			q := drawQuestion(t)
-			x := e.Explain(a.ID, q.topic, q.author, q.subject, q.now)
+			if rapid.Bool().Draw(t, "origin") {
+				q.subject.Origins = []Origin{{origin.ID, "iocs", member("bank"), q.subject}}
+			}
+			x := e.ExplainTo(a.ID, q.topic, q.author, q.subject, q.now, Reader{Member: member("bank"), Purpose: q.purpose})
+			for _, r := range x.Readers {
+				checkTrail(t, r)
+			}
+			x = e.Explain(a.ID, q.topic, q.author, q.subject, q.now)
 			if want := len(a.Parties); len(x.Readers) != 0 && a.Visibility == protocol.Private && len(x.Readers) != want {
 				t.Fatalf("%d readers, want %d", len(x.Readers), want)
 			}
 			for _, r := range x.Readers {
-				if got := e.Read(Reader{r.Reader}, a.ID, q.topic, q.author, q.subject, q.now); got != r.Decision {
+				if got := e.Read(r.As, a.ID, q.topic, q.author, q.subject, q.now); got != r.Decision {
 					t.Fatalf("explains %+v, and Read says %+v", r.Decision, got)
 				}
 				checkTrail(t, r)
@@ -52,7 +57,7 @@ func checkTrail(t *rapid.T, r ReaderTrail) {
 	if len(decides) != 1 || decides[0].Layer != r.Decision.Layer || decides[0].Clause != r.Decision.Clause {
 		t.Fatalf("%+v\ndecided by %+v", r.Decision, decides)
 	}
-	own := r.Decision.Text == textOwn
+	own := r.Decision.Text == textOwn || r.Decision.Text == textOpen
 	if allowed := !no && matched || own; allowed != (r.Decision.Outcome == Allow) {
 		t.Fatalf("the steps come to allowed=%v, the decision is %+v\n%+v", allowed, r.Decision, r.Steps)
 	}

@@ -11,6 +11,11 @@ const (
 	textNobody     = "nobody but its author reads this topic"
 	textNoDocument = "no agreement of this id is known here"
 	textNoAuthor   = "the author is no party to the agreement"
+	textPurpose    = "no clause permits this to a reader who states no such purpose; state one of those for which a clause does: "
+	textAtRest     = "the agreement demands that this is kept on encrypted disks only, and the disk of this node is not known to be one"
+	textUnvouched  = "nobody vouched lately that this version of the agreement is the newest, so only TLP:CLEAR passes"
+	textOpen       = "TLP:CLEAR may go to anyone, and stays readable after the end of the agreement"
+	textStray      = "it came here under an agreement that is not known any more, and what that forbids everywhere cannot be asked"
 	textNoParty    = "the reader is no party to the agreement, which is private"
 )
 
@@ -65,7 +70,7 @@ func floorPass(m protocol.Marking) string {
 
 // level brings a marking of a subject to one that the floor knows: what cannot
 // be trusted, or is no level at all, counts as RED.
-func level(s Subject) protocol.Marking {
+func level(s *Subject) protocol.Marking {
 	if s.Problem != "" || s.Marking > protocol.Red {
 		return protocol.Red
 	}

@@ -68,6 +68,10 @@ type Decision struct {
 	Text      string           // plain words: the clause's prose or the rule of the floor
 	Marking   protocol.Marking // under which the object was decided (default applied)
 	Expires   time.Time        // the moment at which a date may change the answer; zero: none will
+	// Duties are what this permission demands of those who use it, the strictest
+	// of all clauses that permit; of a Verdict, of all its readers together. Equal
+	// ones are mostly the same pointer. Nil: none. Not to be changed.
+	Duties *protocol.Obligations
 }
 
 // Outward is all that anyone but the local operator and the parties of the
@@ -94,6 +98,13 @@ func (d Decision) Err(op string) error {
 		"entente explain shows every layer and clause that was asked")
 }
 
+// Alike returns the decision without the moment at which it expires, which may
+// differ from object to object: what is counted together is alike in the rest.
+func (d Decision) Alike() Decision {
+	d.Expires = time.Time{}
+	return d
+}
+
 // Reason returns the decision as audit rows keep it.
 func (d Decision) Reason() protocol.AuditReason {
 	return protocol.AuditReason{Layer: d.Layer.String(), Clause: d.Clause, Text: d.Text}
@@ -103,19 +114,45 @@ func (d Decision) Reason() protocol.AuditReason {
 type Subject struct {
 	Type    string
 	Marking protocol.Marking // NoMarking: unmarked
-	Problem string           // a marking problem: decided as RED
+	PAP     protocol.PAP
+	Problem string // a marking problem: decided as RED
+	// Classes are those that the object declares, zero where it declares none: then
+	// it is of the default class of its topic. Those in Inherent come on top.
+	Classes    protocol.Class
+	Inherent   protocol.Class
+	Context    bool      // it says what it means
+	Confidence int       // 0 to 100; zero also where none is stated
+	Modified   time.Time // zero: it has none, and no age
 	// Header is, for Inbound, the highest marking that the header of the
 	// message claims: an object above it is refused. NoMarking: not asked.
 	Header protocol.Marking
 	// Version is, for Inbound, the agreement version that the message was
 	// sealed under. Zero means the version in force.
 	Version uint64
+	// Origins are, for Outbound and Read, the ways by which the object, or what it
+	// was derived from, came under agreements: what those forbid everywhere is
+	// asked as well.
+	Origins []Origin
 }
 
-// SubjectOf returns the subject of an object. For Inbound the caller adds
-// Header and Version from the message.
+// SubjectOf returns the subject of an object whose Level is that of stix.LevelOf.
+// For Inbound the caller adds Header and Version from the message, for what goes
+// out Origins.
 func SubjectOf(o *stix.Object) Subject {
-	return Subject{Type: o.Type, Marking: o.Level.Marking, Problem: o.Level.Problem}
+	return Subject{
+		Type: o.Type, Marking: o.Level.Marking, PAP: o.Level.PAP, Problem: o.Level.Problem,
+		Classes: o.Facets.Declared, Inherent: o.Inherent(), Context: o.Facets.Context,
+		Confidence: int(o.Facets.Confidence), Modified: o.Modified,
+	}
+}
+
+// Origin is one way by which an object, or what it was derived from, came under
+// an agreement.
+type Origin struct {
+	Agreement protocol.AgreementID
+	Topic     string
+	Author    protocol.MemberID
+	Subject   Subject // of what came there; a copy's is that of the object itself
 }
 
 // Verdict is the decision for a whole topic: for everybody, and for whom not.
@@ -147,6 +184,12 @@ type Denial struct {
 // public agreements.
 type Reader struct {
 	Member protocol.MemberID // zero: no party to anything
+	// Purpose is what the reader wants it for: one of protocol.Purposes, or "" for
+	// none stated.
+	Purpose string
+	// Remote says that the member's own node asks, which carries what it gets and
+	// asks its people for their purpose itself. False: people ask, at this node.
+	Remote bool
 }
 
 // past returns the outcome as what was done.

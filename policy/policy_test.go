@@ -83,6 +83,33 @@ func TestCompileRefuses(t *testing.T) {
 		{"max over RED", with(func(c *protocol.Clause) { c.Max = 9 }), "max: 9 is no TLP level"},
 		{"max under markings", with(func(c *protocol.Clause) { c.Max, c.Marks = protocol.Green, []protocol.Marking{protocol.Amber} }), "it can never apply"},
 		{"ends before it starts", with(func(c *protocol.Clause) { c.Starts, c.Ends = testUntil, testFrom }), "it ends (2026-01-01) before it starts (2027-01-01)"},
+		{"class that is none", with(func(c *protocol.Clause) { c.If.Classes = protocol.Operational | protocol.UnknownClass }), "classes: a number that stands for no subject class"},
+		{"PAP over RED", with(func(c *protocol.Clause) { c.If.PAP = 5 }), "max-pap: 5 is no PAP level"},
+		{"confidence over 100", with(func(c *protocol.Clause) { c.If.Confidence = 101 }), "confidence: 101 is not from 1 to 100"},
+		{"confidence below 0", with(func(c *protocol.Clause) { c.If.Confidence = -1 }), "confidence: -1 is not"},
+		{"age without unit", with(func(c *protocol.Clause) { c.If.Age = protocol.Period{Count: 3} }), "age: a period without a unit"},
+		{"age without count", with(func(c *protocol.Clause) { c.If.Age = protocol.Period{Unit: protocol.Days} }), "age: 0 is no count"},
+		{"age without end", with(func(c *protocol.Clause) { c.If.Age = protocol.Period{Count: 1 << 40, Unit: protocol.Years} }), "is no count from 1 to 10000"},
+		{"unknown purpose", with(func(c *protocol.Clause) { c.If.Purposes = []string{"sport"} }), `purposes: "sport" is no purpose`},
+		{"forbids for a purpose", with(func(c *protocol.Clause) { c.Permit, c.If.Purposes = false, []string{"oversight"} }), "a clause that forbids asks for no purpose"},
+		{"purpose of the public", func(a *protocol.Agreement) {
+			a.Visibility, a.Topics[0].Default = protocol.Public, protocol.Clear
+			a.Clauses[0].To.Public, a.Clauses[0].If.Purposes = true, []string{"oversight"}
+		}, "the public states no purpose"},
+		{"unknown contribution", with(func(c *protocol.Clause) { c.If.Contribution = "gives" }), `contribution: the agreement has none of the name "gives"`},
+		{"contribution twice", func(a *protocol.Agreement) { a.Scores = []protocol.Contribution{{Name: "gives"}, {Name: "gives"}} }, `contribution name "gives" is empty or stands twice`},
+		{"forbids with obligations", with(func(c *protocol.Clause) { c.Permit, c.Then = false, &protocol.Obligations{AtRest: true} }), "a clause that forbids has no obligations"},
+		{"unknown thing", with(func(c *protocol.Clause) { c.Then = &protocol.Obligations{Redact: []string{"victim"}} }), `redact: "victim" is none of the words`},
+		{"unknown pseudonym", with(func(c *protocol.Clause) { c.Then = &protocol.Obligations{Pseudonymise: []string{""}} }), `pseudonymise: ""`},
+		{"unknown action", with(func(c *protocol.Clause) { c.Then = &protocol.Obligations{Actions: []string{"block"}} }), `actions: "block"`},
+		{"unknown onward", with(func(c *protocol.Clause) { c.Then = &protocol.Obligations{Onward: 9} }), "stands for nothing"},
+		{"permits everywhere", with(func(c *protocol.Clause) { c.Everywhere = true }), "only a clause that forbids reaches beyond"},
+		{"survives without own use", with(func(c *protocol.Clause) { c.Survives = true }), "survives: only a clause that permits"},
+		{"forbids and survives", func(a *protocol.Agreement) {
+			a.Use.After = protocol.UseUntilRetention
+			a.Clauses[0].Permit, a.Clauses[0].Survives = false, true
+		}, "survives: only a clause that permits"},
+		{"default class that is none", func(a *protocol.Agreement) { a.Topics[0].Class = 1 << 9 }, "topic iocs: its default class is none"},
 		{"no number", with(func(c *protocol.Clause) { c.Number = "" }), "clause without name (line 77): it has no number"},
 		{"number twice", with(func(c *protocol.Clause) { c.Number = "1" }), "clause 1 (line 77): this number stands on line 40 already"},
 		{"no id", func(a *protocol.Agreement) { a.ID = protocol.AgreementID{} }, "it has no id"},

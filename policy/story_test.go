@@ -19,8 +19,13 @@ import (
 //	party HANDLE [kind=K] [country=C] [roles=R,R]
 //	former HANDLE
 //	topic NAME [default=LEVEL]
+//	fact suspended HANDLE DATE | fact entitled HANDLE DATE | fact terminated DATE | fact clear-only | fact encrypted
 //	clause NUMBER permit|forbid [from.parties=H,H] [from.kinds=…] [to.public] [topics=…]
-//	       [types=…] [max=LEVEL] [marks=LEVEL,…] [starts=DATE] [ends=DATE] : PROSE
+//	       [types=…] [max=LEVEL] [marks=LEVEL,…] [starts=DATE] [ends=DATE]
+//	       [TERM=…, see setTerm] : PROSE
+//
+// The one contribution of an agreement has the name gives. Of versions of one
+// name, the later ones say which they are with version=.
 func TestStories(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		s := &story{known: map[string]*protocol.Agreement{}}
@@ -46,12 +51,16 @@ func (s *story) run(t *testing.T, d *datadriven.TestData) string {
 	case "inbound":
 		return s.engine.Inbound(q.agreement, q.topic, q.author, q.subject, q.now).line() + "\n"
 	case "read":
-		dec := s.engine.Read(Reader{Member: q.reader}, q.agreement, q.topic, q.author, q.subject, q.now)
+		dec := s.engine.Read(Reader{Member: q.reader, Purpose: q.purpose, Remote: q.remote}, q.agreement, q.topic, q.author, q.subject, q.now)
 		return dec.line() + "\n(told outside: " + dec.Outward() + ")\n"
 	case "barred":
 		barred, until := s.engine.Barred(q.agreement, q.topic, q.now)
 		return fmt.Sprintf("%s until %s\n", s.handles(q.agreement, barred), until.Format(time.DateOnly))
 	case "explain":
+		if q.purpose != "" {
+			as := Reader{Member: q.reader, Purpose: q.purpose, Remote: q.remote}
+			return s.engine.ExplainTo(q.agreement, q.topic, q.author, q.subject, q.now, as).String()
+		}
 		return s.engine.Explain(q.agreement, q.topic, q.author, q.subject, q.now).String()
 	default:
 		d.Fatalf(t, "no such command: %s", d.Cmd)
@@ -64,6 +73,7 @@ func (s *story) compile(t *testing.T, d *datadriven.TestData) string {
 	self := "bank"
 	d.MaybeScanArgs(t, "self", &self)
 	clear(s.known)
+	facts := Facts{Suspended: map[protocol.MemberID]time.Time{}, Entitled: map[string]map[protocol.MemberID]time.Time{"gives": {}}}
 	var a *protocol.Agreement
 	var all []*protocol.Agreement
 	for i, line := range strings.Split(d.Input, "\n") {
@@ -72,16 +82,33 @@ func (s *story) compile(t *testing.T, d *datadriven.TestData) string {
 			continue
 		}
 		if words[0] == "agreement" {
-			a = &protocol.Agreement{ID: protocol.AgreementID{byte(len(all) + 1)}, Name: words[1], Version: 3,
-				Visibility: protocol.Visibility(words[2]), From: testFrom, Until: testUntil}
+			a = &protocol.Agreement{ID: protocol.AgreementID{byte(len(all) + 1)}, Name: words[1], Version: 3, Hash: protocol.Hash{byte(len(all) + 1)},
+				Visibility: protocol.Visibility(words[2]), From: testFrom, Until: testUntil, Scores: []protocol.Contribution{{Name: "gives"}}}
+			if other := s.known[a.Name]; other != nil {
+				a.ID = other.ID
+			}
 			all = append(all, a)
 			s.known[a.Name] = a
+		}
+		if words[0] == "fact" {
+			if err := setFact(&facts, words[1:]); err != nil {
+				d.Fatalf(t, "line %d: %v", i+1, err)
+			}
+			continue
 		}
 		if err := readLine(a, words, i+1); err != nil {
 			d.Fatalf(t, "line %d: %v", i+1, err)
 		}
 	}
-	e, err := Compile(member(self), all)
+	var rules []*Rules
+	for _, a := range all {
+		r, err := CompileAgreement(a)
+		if err != nil {
+			return "error: " + err.Error() + "\n"
+		}
+		rules = append(rules, r.With(facts))
+	}
+	e, err := NewEngine(member(self), rules...)
 	if err != nil {
 		return "error: " + err.Error() + "\n"
 	}
@@ -94,7 +121,7 @@ func readLine(a *protocol.Agreement, words []string, line int) error {
 	var party protocol.Party
 	var topic protocol.Topic
 	var clause protocol.Clause
-	rest := words[1:]
+	rest := words[min(2, len(words)):]
 	switch words[0] {
 	case "agreement":
 		rest = words[3:]
@@ -106,6 +133,7 @@ func readLine(a *protocol.Agreement, words []string, line int) error {
 		topic.Name = words[1]
 	case "clause":
 		clause = protocol.Clause{Number: words[1], Permit: words[2] == "permit", Line: line}
+		rest = words[3:]
 		if colon := slices.Index(words, ":"); colon > 0 {
 			clause.Text = strings.Join(words[colon+1:], " ")
 			rest = words[3:colon]
@@ -179,6 +207,8 @@ func setWord(a *protocol.Agreement, p *protocol.Party, t *protocol.Topic, c *pro
 		moment(&a.LegalBasis.Until)
 	case "version":
 		_, err = fmt.Sscan(list[0], &a.Version)
+	default:
+		err = setTerm(a, p, t, c, key, list)
 	}
 	return err
 }
@@ -190,6 +220,8 @@ type storyQuestion struct {
 	author, reader protocol.MemberID
 	subject        Subject
 	now            time.Time
+	purpose        string
+	remote         bool
 }
 
 func (s *story) question(t *testing.T, d *datadriven.TestData) storyQuestion {
@@ -206,6 +238,7 @@ func (s *story) question(t *testing.T, d *datadriven.TestData) storyQuestion {
 	d.MaybeScanArgs(t, "problem", &q.subject.Problem)
 	d.MaybeScanArgs(t, "version", &q.subject.Version)
 	d.MaybeScanArgs(t, "now", &now)
+	s.terms(t, d, &q)
 	if a := s.known[agreement]; a != nil {
 		q.agreement = a.ID
 	}

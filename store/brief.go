@@ -20,7 +20,8 @@ type Brief struct {
 	Revoked   bool
 	Marking   protocol.Marking // what its TLP markings amount to
 	// Plain says that there is nothing more to ask about the object by itself:
-	// it refers to nothing but its creator, and bears no marking but TLP.
+	// it refers to nothing but its creator, bears no marking but TLP, declares no
+	// subject class and is no personal data.
 	Plain    bool
 	Log      protocol.LogID
 	Sequence uint64
@@ -39,7 +40,7 @@ func sealBrief(o *stix.Object, log uint32, sequence uint64) []byte {
 	if o.Revoked {
 		flags |= briefRevoked
 	}
-	if len(o.Refs) == 0 && o.Level.Problem == "" && onlyTLP(o) {
+	if len(o.Refs) == 0 && o.Level.Problem == "" && onlyTLP(o) && o.Facets.Declared|o.Inherent() == 0 {
 		flags |= briefPlain
 	}
 	b := make([]byte, 0, 64+len(o.ID)+len(o.CreatedBy)+min(len(o.Name), briefName))

@@ -231,6 +231,8 @@ func TestBrief(t *testing.T) {
 			with(3, `"revoked":true`),
 			[]byte(strings.Replace(string(simple(4)), `"indicator 4"`, `"`+long+`"`, 1)),
 			with(5, `"x_owner_ref":"`+creator+`"`),
+			with(6, `"labels":["entente-class:criminal"]`),
+			with(7, `"labels":["c2"]`),
 		}
 		m := a.next(objects...)
 		_, entry := put(t, s, m)
@@ -242,6 +244,8 @@ func TestBrief(t *testing.T) {
 			3: {Name: "indicator 3", Plain: true, Revoked: true},
 			4: {Name: strings.Repeat("ä", 100), Plain: true},
 			5: {Name: "indicator 5"},
+			6: {Name: "indicator 6"},
+			7: {Name: "indicator 7", Plain: true},
 		} {
 			o, err := stix.Parse(objects[n], stix.DefaultLimits())
 			if err != nil {

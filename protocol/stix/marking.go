@@ -21,6 +21,7 @@ const (
 	noDefinition     definition = iota // the object is none
 	definesStatement                   // a text without a level
 	definesTLP                         // a predefined TLP marking as it is published
+	definesPAP                         // a level of the Permissible Actions Protocol
 	definesForged                      // claims TLP against its id, or has a TLP id and says something else
 	definesUnknown                     // any other scheme
 )
@@ -130,10 +131,50 @@ func (p *parser) define() definition {
 	case claims || want != protocol.NoMarking:
 		return definesForged
 	}
-	if p.has(slotDefinitionType) && p.named(int(p.slots[slotDefinitionType]), "statement") && !p.has(slotExtensions) {
+	if !p.has(slotDefinitionType) || p.has(slotExtensions) {
+		return definesUnknown
+	}
+	if level, ok := p.pap(); ok {
+		p.obj.details.pap = level
+		return definesPAP
+	}
+	if p.named(int(p.slots[slotDefinitionType]), "statement") {
 		return definesStatement
 	}
 	return definesUnknown
+}
+
+// pap reads the level of a definition of type PAP, as the platforms that have
+// PAP write it: {"pap":"red"}, {"PAP":"PAP:RED"}, or the label in the name, in any
+// case. All that it says must be one level. A statement that consists of a PAP
+// label and nothing else is one too: tags become such statements on the way.
+func (p *parser) pap() (protocol.PAP, bool) {
+	kind := p.textOf(int(p.slots[slotDefinitionType]))
+	typed := strings.EqualFold(kind, "pap")
+	if !typed && kind != "statement" {
+		return protocol.NoPAP, false
+	}
+	level, odd := protocol.NoPAP, false
+	claim := func(i int, bare bool) {
+		text := ""
+		if p.kindOf(i) == nodeString {
+			text = strings.ToUpper(strings.TrimSpace(p.textOf(i)))
+		}
+		if bare && !strings.HasPrefix(text, "PAP:") {
+			text = "PAP:" + text
+		}
+		said, err := protocol.ParsePAP(text)
+		odd = odd || err != nil || level != protocol.NoPAP && level != said
+		level = said
+	}
+	for member, value := range p.members(int(p.slots[slotDefinition])) {
+		name := p.textOf(member)
+		claim(value, typed && strings.EqualFold(name, "pap"))
+	}
+	if p.has(slotName) && typed && strings.HasPrefix(strings.ToUpper(strings.TrimSpace(p.textOf(int(p.slots[slotName])))), "PAP:") {
+		claim(int(p.slots[slotName]), false)
+	}
+	return level, !odd && level != protocol.NoPAP
 }
 
 // claims looks for TLP labels. Claimed: the definition or extension is one of
@@ -227,8 +268,8 @@ const maxMarkings = 64
 func IsForgedMarking(o *Object) bool { return o.details.definition == definesForged }
 
 // LevelOf tells what the markings of o amount to. Parse knows the TLP ids;
-// LevelOf also asks for the other definitions: a statement has no level, and
-// one that is not known, is of another scheme, or is forged sets Problem, so
+// LevelOf also asks for the other definitions: a statement has no level, those of
+// PAP come to the highest of them in PAP, and one that is not known, is of another scheme, or is forged sets Problem, so
 // that the object counts as RED. A definition that contradicts its TLP id,
 // where definition returns one, sets Problem too: what its author meant is not
 // known. Where the only problem is a definition that is not held, Awaits names
@@ -241,7 +282,7 @@ func LevelOf(o *Object, definition func(id string) *Object) Level {
 	if level.Problem != "" && level.Awaits == "" {
 		return level
 	}
-	level.Problem, level.Awaits = "", ""
+	level.PAP, level.Problem, level.Awaits = protocol.NoPAP, "", ""
 	for _, id := range level.Refs {
 		var d *Object
 		if definition != nil {
@@ -253,6 +294,8 @@ func LevelOf(o *Object, definition func(id string) *Object) Level {
 		case problem != "" && d != nil:
 			level.Problem, level.Awaits = problem, ""
 			return level
+		case d != nil:
+			level.PAP = max(level.PAP, d.details.pap)
 		}
 	}
 	if level.Awaits != "" {

@@ -32,6 +32,7 @@ type Object struct {
 	Modified  time.Time // zero for cyber-observables and marking definitions
 	CreatedBy string    // created_by_ref, or ""
 	Revoked   bool
+	Facets    Facets
 	Level     Level    // what its markings amount to
 	Refs      []Ref    // every reference but created_by_ref and those to markings
 	Labels    []string // labels
@@ -40,17 +41,36 @@ type Object struct {
 	details   details // what Keys needs, private to the package
 }
 
+// Facets are what agreements ask of an object beside its type, its markings and
+// its dates (documents spec, "Agreements").
+type Facets struct {
+	Context    bool           // it says what it means
+	Person     bool           // an identity of identity_class individual
+	Confidence uint8          // 0 to 100; zero also where it states none
+	Declared   protocol.Class // what its labels declare; zero: nothing
+}
+
+// Inherent returns the subject classes that an object has whatever it declares:
+// natural persons, their accounts and their letters are personal data.
+func (o *Object) Inherent() protocol.Class {
+	if o.Facets.Person || o.Type == "user-account" || o.Type == "email-message" {
+		return protocol.PersonalData
+	}
+	return 0
+}
+
 // details is what Keys needs of an object, filled by Parse. What few ask for
 // stays as it stands in Raw.
 type details struct {
-	value       string     // value; key of a windows-registry-key, path of a directory, account_login or else user_id of a user-account
-	pattern     quoted     // of an indicator
-	patternType quoted     // of an indicator
-	name        string     // of a file or mutex
-	serial      string     // serial_number of an x509-certificate
-	number      int64      // of an autonomous-system
-	hashes      []byte     // the dictionary, as JSON
-	definition  definition // of a marking-definition: what it says
+	value       string       // value; key of a windows-registry-key, path of a directory, account_login or else user_id of a user-account
+	pattern     quoted       // of an indicator
+	patternType quoted       // of an indicator
+	name        string       // of a file or mutex
+	serial      string       // serial_number of an x509-certificate
+	number      int64        // of an autonomous-system
+	hashes      []byte       // the dictionary, as JSON
+	definition  definition   // of a marking-definition: what it says
+	pap         protocol.PAP // of a marking-definition: the level that it stands for
 }
 
 // quoted is a JSON string between its quotes, escapes as they stand.
@@ -80,6 +100,7 @@ const (
 // (the highest counts for the whole object).
 type Level struct {
 	Marking protocol.Marking // NoMarking: unmarked (statements only, or nothing)
+	PAP     protocol.PAP     // NoPAP: none; set by LevelOf alone, since PAP has no ids of its own
 	Problem string           // why it counts as RED: unknown, forged or mismatched marking; else ""
 	Awaits  string           // the definition that is not held, where nothing else is wrong: it may come yet
 	Refs    []string         // marking definitions referred to, in order

@@ -189,6 +189,7 @@ func (p *parser) properties() *fault {
 	end := p.after(0)
 	for member := 1; member < end; member = p.after(member + 1) {
 		name, value := p.content(member), member+1
+		p.facet(name, value)
 		r := p.t.property(name)
 		if r.slot != slotNone {
 			p.slots[r.slot] = uint32(value)
@@ -342,7 +343,11 @@ func (p *parser) fill() {
 		i := int(p.slots[slotLabels])
 		o.Labels = make([]string, 0, p.inner(i))
 		for _, element := range p.elements(i) {
-			o.Labels = append(o.Labels, p.keep(p.content(element)))
+			label := p.keep(p.content(element))
+			o.Labels = append(o.Labels, label)
+			if word, ok := strings.CutPrefix(label, classLabel); ok {
+				o.Facets.Declared |= declared(word)
+			}
 		}
 	}
 	p.mark()
