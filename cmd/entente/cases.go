@@ -37,10 +37,14 @@ NAME.tests.yaml beside it, unless other files are named:
 
 An object may also be a whole STIX object, or one of a file beside the cases:
 {file: samples.json#ID}. "because" names the layer that must decide (form, floor,
-agreement, local), "readers" who exactly may read what goes on a topic.
+agreement, local), "readers" who exactly may read what goes on a topic,
+"obligations" what exactly a permission demands; "purpose" is what the reader
+wants it for, "facts" what the answer rests on beside the agreement.
 
 Exits 7 when a case fails or, with --coverage, when something of the agreement is
-shown by no passing case.`,
+shown by no passing case. With --json the answer is one object: agreement, version,
+passed, failed, cases (file, line, case, passed, differences, answers) and coverage
+(percent, covered, points); fields are only ever added.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a, _, err := readAgreement(cmd.InOrStdin(), args[0])
 			if err != nil {

@@ -54,7 +54,11 @@ const mostQuestions = 8 << 20
 // may read the same. An agreement too large to ask of everything is a Limit, one
 // that does not compile Invalid.
 func Who(a *protocol.Agreement, at time.Time) ([]Access, error) {
-	engine, err := policy.Compile(protocol.MemberID{}, []*protocol.Agreement{a})
+	rules, err := policy.CompileAgreement(a)
+	if err != nil {
+		return nil, err
+	}
+	engine, err := policy.NewEngine(protocol.MemberID{}, rules.With(everybodyEntitled(a)))
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +163,7 @@ func (w *who) column(topic string, reader protocol.Party, typ string) []Grant {
 		g := Grant{}
 		for m := protocol.Clear; m <= protocol.AmberStrict; m++ {
 			s := policy.Subject{Type: typ, Marking: m}
-			if w.engine.Read(policy.Reader{Member: reader.ID}, w.of.ID, topic, author.ID, s, w.at).Outcome == policy.Allow {
+			if w.engine.Read(policy.Reader{Member: reader.ID, Remote: true}, w.of.ID, topic, author.ID, s, w.at).Outcome == policy.Allow {
 				g.marks |= 1 << m
 				g.Markings = append(g.Markings, m.String())
 			}

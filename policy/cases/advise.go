@@ -40,7 +40,11 @@ const soon = 30 * 24 * time.Hour
 // A clause counts as beaten where one other clause beats it whenever it speaks,
 // with the parties that there are; that several together do is not looked for.
 func Advise(a *protocol.Agreement, now time.Time) ([]Warning, error) {
-	engine, err := policy.Compile(protocol.MemberID{}, []*protocol.Agreement{a})
+	rules, err := policy.CompileAgreement(a)
+	if err != nil {
+		return nil, err
+	}
+	engine, err := policy.NewEngine(protocol.MemberID{}, rules.With(everybodyEntitled(a)))
 	if err != nil {
 		return nil, err
 	}

@@ -40,6 +40,9 @@ func (r *runner) coverage(ctx context.Context) (Coverage, error) {
 		c := &r.agreement.Clauses[i]
 		point := Point{Clause: c.Number, Text: c.Text, Line: c.Line}
 		point.By, point.Covered = decisive[c.Number]
+		if !point.Covered && c.Then != nil { // another clause is named, and this one obliges as well
+			point.By, point.Covered = r.matters(i, condition{"obligations", func(c *protocol.Clause) { c.Then = nil }})
+		}
 		out.Points = append(out.Points, point)
 		for _, condition := range conditionsOf(c) {
 			if err := ctx.Err(); err != nil {
@@ -88,7 +91,8 @@ type condition struct {
 	free  func(*protocol.Clause)
 }
 
-// conditionsOf returns the dates and conditions of a clause.
+// conditionsOf returns the dates and conditions of a clause, and what else hangs on
+// it: that it survives, and what it obliges to.
 func conditionsOf(c *protocol.Clause) []condition {
 	var out []condition
 	add := func(given bool, field string, free func(*protocol.Clause)) {
@@ -109,6 +113,8 @@ func conditionsOf(c *protocol.Clause) []condition {
 	add(c.If.Confidence > 0, "confidence", func(c *protocol.Clause) { c.If.Confidence = 0 })
 	add(!c.If.Age.IsZero(), "age", func(c *protocol.Clause) { c.If.Age = protocol.Period{} })
 	add(c.If.Contribution != "", "contribution", func(c *protocol.Clause) { c.If.Contribution = "" })
+	add(c.Survives, "survives", func(c *protocol.Clause) { c.Survives = false })
+	add(c.Then != nil, "obligations", func(c *protocol.Clause) { c.Then = nil })
 	return out
 }
 
@@ -119,7 +125,7 @@ func (r *runner) matters(clause int, condition condition) (by string, yes bool) 
 	other.Clauses = slices.Clone(other.Clauses)
 	c := &other.Clauses[clause]
 	condition.free(c)
-	engine, err := policy.Compile(protocol.MemberID{}, []*protocol.Agreement{&other})
+	rules, err := policy.CompileAgreement(&other)
 	if err != nil {
 		return "", false
 	}
@@ -128,9 +134,10 @@ func (r *runner) matters(clause int, condition condition) (by string, yes bool) 
 		if len(c.Topics) > 0 && !slices.Contains(c.Topics, q.topic) {
 			continue
 		}
-		for n, a := range r.ask(engine, q) {
+		for n, a := range r.ask(rules, q) {
 			was := &q.answers[n]
-			if a.Outcome != was.Outcome || a.Clause != was.Clause || !slices.Equal(a.Readers, was.Readers) {
+			if a.Outcome != was.Outcome || a.Clause != was.Clause || !slices.Equal(a.Readers, was.Readers) ||
+				q.of.strict && !slices.Equal(a.Obligations, was.Obligations) {
 				return q.of.Name, true
 			}
 		}

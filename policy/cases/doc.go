@@ -51,23 +51,44 @@
 //	because    the layer that must decide: form, floor, agreement or local
 //	readers    without "to" only: exactly these may read it, the author aside;
 //	           [] for nobody
+//	obligations  exactly these oblige, in the words of agreements
+//	           ({retain: 90 days, onward: never}); {} for none
+//	purpose    with "to" only: what the reader wants it for
+//	facts      what the answer rests on beside the agreement, see below
 //
-// The last three may be left out, and are not checked then. All else is needed.
-// What they mean is in the package comment of package policy.
+// clause, because, readers and obligations may be left out, and are not checked
+// then; so may purpose and facts. All else is needed. What they mean is in the
+// package comment of package policy. Who asks with "to" are people at a node of
+// their own, which holds the object: they state a purpose where a clause asks for
+// one, and what survives the end of an agreement is theirs to read on.
+//
+// # Facts
+//
+//	facts:
+//	  encrypted: true           the reader's node is on an encrypted disk
+//	  clear-only: true          nobody vouched lately for the agreement's version
+//	  suspended: [vendor]       these are suspended
+//	  terminated: 2027-10-01    the parties ended the agreement then
+//	  entitled:                 who is entitled, by which contribution
+//	    - contribution: giving
+//	      parties: [bank, cert]
+//
+// What is left out is not so.
 //
 // # Objects
 //
 // An object is one of
 //
-//	{type: indicator, marking: TLP:AMBER}   what clauses ask of it; without a
-//	                                        marking it is unmarked
+//	{type: indicator, marking: TLP:AMBER}   what clauses ask of it, below
 //	{file: samples.json#indicator--1b28…}   one out of a file in the folder of
 //	                                        the cases or below it: a bundle, an
 //	                                        array, or objects
 //	a whole STIX object                     its fields below "object:", or after
 //	                                        "object: |" as JSON
 //
-// A short form stands for all objects like it, so it is the better test of an
+// A short form has type, and may have marking (else it is unmarked), classes (else
+// that of its topic), pap, confidence (else 0), context: true, and modified. It
+// stands for all objects like it, so it is the better test of an
 // agreement; a whole object also shows that its markings are understood. Where a
 // file defines markings of its own they count as they do in a node.
 //
@@ -84,10 +105,12 @@
 // named with its text ([Coverage]). There is a point for
 //
 //   - each clause: it decided a passing case. A clause that forbids has it also
-//     where it decided for one reader of a whole topic;
+//     where it decided for one reader of a whole topic, one with obligations
+//     where it only added them to an answer;
 //   - each date and condition of a clause (from-date, until-date, classes,
-//     max-pap, purposes, context, confidence, age, contribution): some passing
-//     case would be answered otherwise if it were not there;
+//     max-pap, purposes, context, confidence, age, contribution), that it
+//     survives, and its obligations: some passing case would be answered
+//     otherwise if it were not there;
 //   - the agreement's first moment, its end, and the lapse of its legal basis
 //     where that comes before the end: a passing case asks on the far side.
 //

@@ -14,11 +14,10 @@ import (
 const mostTries = 20_000
 
 // Draft writes a file of cases for an agreement: one for each clause in which it
-// decides, one on the far side of each date, and for each topic one that nothing
-// permits, where there are such. They hold what the agreement says, which is not
-// always what its authors mean, so people are to read them. Clauses that decide
-// nothing, and conditions other than dates, get no case. The error is that of
-// compiling.
+// decides, one on the far side of each of its dates and conditions, and for each
+// topic one that nothing permits, where there are such. They hold what the
+// agreement says, which is not always what its authors mean, so people are to read
+// them. Clauses that decide nothing get no case. The error is that of compiling.
 func Draft(a *protocol.Agreement) ([]byte, error) {
 	run, err := newRunner(a)
 	if err != nil {
@@ -61,6 +60,7 @@ type drafted struct {
 	name   string
 	typ    string
 	mark   protocol.Marking
+	terms  terms
 	from   string
 	to     string
 	topic  string
@@ -72,6 +72,7 @@ type drafted struct {
 type scope struct {
 	topics, types []string
 	marks         uint8
+	terms         terms
 	from, to      set
 	at            time.Time
 }
@@ -84,11 +85,12 @@ func (d *drafter) answer(c *drafted) {
 		}
 		return id
 	}
-	q := question{of: &Case{}, author: member(c.from), topic: c.topic, at: c.at, subject: policy.Subject{Type: c.typ, Marking: c.mark}}
+	q := question{of: &Case{}, author: member(c.from), topic: c.topic, at: c.at, subject: c.terms.subject(c.typ, c.mark)}
+	q.facts = c.terms.facts(member(c.to), c.at)
 	if c.to != "" {
-		q.of.to.given, q.to = true, []policy.Reader{{Member: member(c.to)}}
+		q.of.to.given, q.to = true, []policy.Reader{{Member: member(c.to), Purpose: c.terms.purpose}}
 	}
-	c.answer = d.ask(d.engine, &q)[0]
+	c.answer = d.ask(d.rules, &q)[0]
 }
 
 // find keeps the first case of a scope whose answer is wanted, and reports
@@ -106,7 +108,7 @@ func (d *drafter) find(s scope, name func(*drafted) string, want func(Answer) bo
 						if left--; left < 0 {
 							return false
 						}
-						c := drafted{typ: typ, mark: m, from: from.Handle, to: public, topic: topic, at: s.at}
+						c := drafted{typ: typ, mark: m, terms: s.terms, from: from.Handle, to: public, topic: topic, at: s.at}
 						if n > 0 {
 							c.to = d.of.Parties[n-1].Handle
 						}
@@ -139,10 +141,16 @@ func (d *drafter) clause(i int) {
 		does = "forbids"
 	}
 	decides := func(a Answer) bool { return a.Clause == c.Number }
-	if !d.find(s, func(k *drafted) string { return fmt.Sprintf("clause %s %s %s", c.Number, does, k.what()) }, decides) {
+	if !slices.ContainsFunc(d.termsOf(c), func(t terms) bool {
+		if s.terms = t; !c.If.Age.IsZero() {
+			s.terms.modified = s.at
+		}
+		return d.find(s, func(k *drafted) string { return fmt.Sprintf("clause %s %s %s", c.Number, does, k.what()) }, decides)
+	}) {
 		return
 	}
 	decided := d.cases[len(d.cases)-1]
+	d.farSides(c, decided)
 	if c.Starts.After(d.of.From) {
 		d.again(decided, c.Starts.Add(-time.Second), fmt.Sprintf("clause %s says nothing yet before %s", c.Number, day(c.Starts)))
 	}
@@ -179,7 +187,7 @@ func (d *drafter) edges() {
 		return
 	}
 	permitted := d.cases[i]
-	permitted.to = ""
+	permitted.to, permitted.terms.purpose, permitted.terms.entitled = "", "", ""
 	d.again(permitted, d.of.From.Add(-time.Second), "nothing flows before the agreement begins")
 	if d.over.Before(d.of.Until) {
 		d.again(permitted, d.over, "nothing flows when the legal basis has lapsed")
@@ -205,7 +213,7 @@ func (d *drafter) text() []byte {
 			continue
 		}
 		names[c.name] = true
-		fmt.Fprintf(&b, "  - name: %s\n    object: {type: %s, marking: %s}\n    from: %s\n", c.name, c.typ, c.mark, plain(c.from))
+		fmt.Fprintf(&b, "  - name: %s\n    object: {type: %s, marking: %s%s}\n    from: %s\n", c.name, c.typ, c.mark, c.terms.fields(), plain(c.from))
 		if c.to != "" {
 			fmt.Fprintf(&b, "    to: %s\n", plain(c.to))
 		}
@@ -213,7 +221,11 @@ func (d *drafter) text() []byte {
 		if !c.at.Equal(d.at) {
 			fmt.Fprintf(&b, "    at: %s\n", day(c.at))
 		}
+		b.WriteString(c.terms.lines(c.to))
 		fmt.Fprintf(&b, "    expect: %s\n    clause: %q\n", c.answer.Outcome, c.answer.Clause)
+		if o := c.answer.verdict.Duties; o != nil {
+			fmt.Fprintf(&b, "    obligations: {%s}\n", obligations(o))
+		}
 		if c.answer.Clause == "" {
 			fmt.Fprintf(&b, "    because: %s\n", c.answer.Layer)
 		}

@@ -41,6 +41,10 @@ type Case struct {
 	clause  word
 	because word
 	readers words
+	purpose word
+	facts   *factsText
+	duties  []string
+	strict  bool // the obligations are compared
 }
 
 // publish reports whether the case asks of a whole topic.
@@ -156,8 +160,8 @@ func (f *File) fault(op string, err error) error {
 	hint := ""
 	var unknown *yaml.UnknownFieldError
 	if errors.As(err, &unknown) {
-		hint = "the file has agreement, at and cases; a case has name, object, from, to, topic, at, expect, clause, because and readers; " +
-			"an object has type and marking, or file, or all of a STIX object"
+		hint = "the file has agreement, at and cases; a case has name, object, from, to, topic, at, expect, clause, because, readers, purpose, facts and obligations; " +
+			"an object has type, marking, classes, pap, confidence, context and modified, or file, or all of a STIX object"
 	}
 	text := yaml.FormatError(err, false, !f.wide)
 	if len(text) > mostExcerpt {
@@ -185,6 +189,10 @@ type caseFields struct {
 	Clause  word   `yaml:"clause"`
 	Because word   `yaml:"because"`
 	Readers words  `yaml:"readers"`
+	Purpose word   `yaml:"purpose"`
+
+	Facts       *factsText  `yaml:"facts"`
+	Obligations *dutiesText `yaml:"obligations"`
 }
 
 // caseText is a case as it stands, with where it begins.
@@ -298,7 +306,8 @@ func (f *File) take(raw fileText) error {
 // read checks one case.
 func (r *caseText) read(standard time.Time) (Case, error) {
 	c := Case{Name: r.Name.text, Line: r.place.Position.Line, At: standard,
-		object: r.Object, from: r.From, to: r.To, topic: r.Topic, clause: r.Clause, because: r.Because, readers: r.Readers}
+		object: r.Object, from: r.From, to: r.To, topic: r.Topic, clause: r.Clause, because: r.Because, readers: r.Readers,
+		purpose: r.Purpose, facts: r.Facts}
 	for _, need := range []struct {
 		field string
 		given bool
@@ -319,7 +328,16 @@ func (r *caseText) read(standard time.Time) (Case, error) {
 			return c, err
 		}
 	}
+	if c.strict = r.Obligations != nil; c.strict {
+		if c.duties, err = r.Obligations.read(); err != nil {
+			return c, err
+		}
+	}
 	switch {
+	case c.purpose.given() && c.publish():
+		return c, wrong(c.purpose.place, "\"purpose\" goes with \"to\": it is who reads that states one")
+	case c.purpose.given() && !slices.Contains(protocol.Purposes(), c.purpose.text):
+		return c, wrong(c.purpose.place, "%.40q is no purpose; the purposes are %s", c.purpose.text, strings.Join(protocol.Purposes(), ", "))
 	case c.At.IsZero():
 		return c, wrong(r.place, "the case has no moment: give it \"at\", or give the file one for all its cases")
 	case c.because.given() && !slices.Contains(layers(), c.because.text):

@@ -32,8 +32,13 @@ type object struct {
 // short describes an object by what clauses ask of it, and nothing else. A field
 // that is added here is used in subject, below.
 type short struct {
-	Type    word `yaml:"type"`
-	Marking word `yaml:"marking"`
+	Type       word  `yaml:"type"`
+	Marking    word  `yaml:"marking"`
+	Classes    words `yaml:"classes"`
+	PAP        word  `yaml:"pap"`
+	Confidence word  `yaml:"confidence"`
+	Context    word  `yaml:"context"`
+	Modified   word  `yaml:"modified"`
 }
 
 // subject makes of a short form what the engine is asked about.
@@ -48,7 +53,7 @@ func (s *short) subject() (policy.Subject, error) {
 			return out, wrong(s.Marking.place, "%s", err)
 		}
 	}
-	return out, nil
+	return out, s.terms(&out)
 }
 
 // UnmarshalYAML implements yaml.NodeUnmarshaler.

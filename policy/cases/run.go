@@ -49,6 +49,9 @@ type Answer struct {
 	Clause  string   `json:"clause,omitempty"` // number of the one that decided
 	Text    string   `json:"text"`
 	Readers []string `json:"readers,omitempty"` // of a topic: who may read, the author aside
+	// Obligations are what the permission demands, each in the words of agreements:
+	// "retain 90 days".
+	Obligations []string `json:"obligations,omitempty"`
 
 	verdict policy.Verdict
 }
@@ -72,7 +75,7 @@ func Run(ctx context.Context, a *protocol.Agreement, sources ...Source) (*Report
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			asked[i].answers = run.ask(run.engine, &asked[i])
+			asked[i].answers = run.ask(run.rules, &asked[i])
 			r := run.judge(&asked[i])
 			r.File = source.File.Name
 			report.Cases = append(report.Cases, r)
@@ -91,7 +94,7 @@ func Run(ctx context.Context, a *protocol.Agreement, sources ...Source) (*Report
 // runner is one agreement under test.
 type runner struct {
 	agreement *protocol.Agreement
-	engine    *policy.Engine
+	rules     *policy.Rules
 	parties   map[string]*protocol.Party
 	handles   map[protocol.MemberID]string
 	topics    map[string]bool
@@ -100,11 +103,11 @@ type runner struct {
 }
 
 func newRunner(a *protocol.Agreement) (*runner, error) {
-	engine, err := policy.Compile(protocol.MemberID{}, []*protocol.Agreement{a})
+	rules, err := policy.CompileAgreement(a)
 	if err != nil {
 		return nil, err
 	}
-	r := &runner{agreement: a, engine: engine, parties: map[string]*protocol.Party{}, handles: map[protocol.MemberID]string{{}: public},
+	r := &runner{agreement: a, rules: rules, parties: map[string]*protocol.Party{}, handles: map[protocol.MemberID]string{{}: public},
 		topics: map[string]bool{}, clauses: map[string]bool{}}
 	for i := range a.Parties {
 		p := &a.Parties[i]
@@ -130,6 +133,7 @@ type question struct {
 	topic   string
 	subject policy.Subject
 	at      time.Time
+	facts   *policy.Facts       // nil: none
 	readers []protocol.MemberID // expected, sorted
 	answers []Answer
 }
@@ -169,7 +173,7 @@ func (r *runner) question(c *Case, from *samples) (question, error) {
 		if err != nil {
 			return q, err
 		}
-		q.to = append(q.to, policy.Reader{Member: id})
+		q.to = append(q.to, policy.Reader{Member: id, Purpose: c.purpose.text})
 	}
 	for _, w := range c.readers.list {
 		id, err := r.member(w, true)
@@ -181,6 +185,9 @@ func (r *runner) question(c *Case, from *samples) (question, error) {
 		}
 	}
 	slices.SortFunc(q.readers, byID)
+	if q.facts, err = r.facts(c); err != nil {
+		return q, err
+	}
 	q.subject, err = from.subject(&c.object)
 	return q, err
 }
@@ -224,15 +231,15 @@ func sorted(words map[string]bool) string {
 	return strings.Join(list, ", ")
 }
 
-// ask puts a question to an engine of the agreement, or of one much like it.
-func (r *runner) ask(e *policy.Engine, q *question) []Answer {
-	answer := func(d policy.Decision) Answer {
-		return Answer{Outcome: d.Outcome.String(), Layer: d.Layer.String(), Clause: d.Clause, Text: d.Text, verdict: policy.Verdict{Decision: d}}
+// ask puts a question to the rules of the agreement, or of one much like it. Who
+// asks for an object does so at a node of its own.
+func (r *runner) ask(rules *policy.Rules, q *question) []Answer {
+	if q.facts != nil {
+		rules = rules.With(*q.facts)
 	}
 	if q.of.publish() {
-		v := e.Outbound(r.agreement.ID, q.topic, q.author, q.subject, q.at)
-		a := answer(v.Decision)
-		a.verdict = v
+		v := r.engine(rules, q.author).Outbound(r.agreement.ID, q.topic, q.author, q.subject, q.at)
+		a := answerOf(v)
 		for _, id := range v.Readers {
 			if id != q.author {
 				a.Readers = append(a.Readers, r.handle(id))
@@ -242,11 +249,23 @@ func (r *runner) ask(e *policy.Engine, q *question) []Answer {
 	}
 	var out []Answer
 	for _, reader := range q.to {
-		a := answer(e.Read(reader, r.agreement.ID, q.topic, q.author, q.subject, q.at))
+		d := r.engine(rules, reader.Member).Read(reader, r.agreement.ID, q.topic, q.author, q.subject, q.at)
+		a := answerOf(policy.Verdict{Decision: d})
 		a.Reader = r.handle(reader.Member)
 		out = append(out, a)
 	}
 	return out
+}
+
+// engine returns an engine at a member's node. One agreement never contradicts
+// itself, which is all that NewEngine refuses.
+func (r *runner) engine(rules *policy.Rules, self protocol.MemberID) *policy.Engine {
+	e, _ := policy.NewEngine(self, rules)
+	return e
+}
+
+func answerOf(v policy.Verdict) Answer {
+	return Answer{Outcome: v.Outcome.String(), Layer: v.Layer.String(), Clause: v.Clause, Text: v.Text, Obligations: duties(v.Duties), verdict: v}
 }
 
 // handle is how a member is called in reports.
@@ -272,6 +291,9 @@ func (r *runner) judge(q *question) Result {
 		a := &q.answers[i]
 		if a.Outcome != c.expect.String() || c.because.given() && a.Layer != c.because.text || c.clause.given() && a.Clause != c.clause.text {
 			differ(a, "expected %s", c.expected())
+		}
+		if c.strict && !slices.Equal(a.Obligations, c.duties) {
+			differ(a, "expected %s, and there are %s", all(c.duties), all(a.Obligations))
 		}
 		if !c.readers.given {
 			continue
