@@ -229,6 +229,11 @@ func (w *widener) newcomers() {
 			w.add(PartParty, p.Handle, "%s is no longer suspended", p.Handle)
 		}
 	}
+	for _, p := range w.old.Parties {
+		if p.Suspended && w.new.Party(p.ID) == nil {
+			w.add(PartParty, p.Handle, "%s, who was suspended, leaves: what it gave before may be read as that of a former party", p.Handle)
+		}
+	}
 	for _, c := range w.new.Cuts {
 		if _, known := w.number[c.Member]; !known && w.new.Party(c.Member) == nil {
 			w.add(PartCut, c.Log.String()[:12], "what a member gave that was no party before may be read")
@@ -256,6 +261,10 @@ func (w *widener) defaults() {
 		classed := defaultClass(o) != defaultClass(n)
 		if marked && o.Default == protocol.NoMarking {
 			w.add(PartTopic, name, "unmarked objects may go on topic %s, as %s", name, n.Default.String())
+			continue
+		}
+		if marked && n.Default == protocol.Clear && slices.ContainsFunc(w.new.Parties, func(p protocol.Party) bool { return p.Suspended }) {
+			w.add(PartTopic, name, "unmarked objects on topic %s count as TLP:CLEAR, which a suspended party may read", name)
 			continue
 		}
 		if slices.ContainsFunc(w.news, func(s scope) bool {
