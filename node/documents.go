@@ -176,7 +176,7 @@ func (w *world) topicReaders(g *governing, topic string, now time.Time) []protoc
 // lastDay returns now, or the last moment in force of an agreement that has ended:
 // who read a topic then goes on to get the statements about what he got.
 func (g *governing) lastDay(now time.Time) time.Time {
-	for _, end := range []time.Time{g.doc.Until, g.doc.LegalBasis.Until} {
+	for _, end := range []time.Time{g.doc.Until, g.doc.LegalBasis.Until, g.terminated} {
 		if !end.IsZero() && !now.Before(end) {
 			now = end.Add(-time.Microsecond)
 		}

@@ -125,6 +125,7 @@ func (n *Node) Run(ctx context.Context) error {
 	start(n.broadcast)
 	start(n.writeNotes)
 	start(n.turn)
+	start(n.expire)
 	wg.Wait()
 	return errors.Join(first, n.lastNotes())
 }

@@ -255,6 +255,8 @@ func (p *publication) decideOne(c *candidate, definition func(string) *stix.Obje
 	if c.verdict.Outcome == policy.Allow {
 		if d, ok := p.world.ownership(p.governing, p.node.cfg.Member, c.object); !ok {
 			c.verdict = policy.Verdict{Decision: d}
+		} else if text := p.world.duty(p.node.cfg.Member, c.object, c.verdict.Duties); text != "" {
+			c.verdict = policy.Verdict{Decision: p.world.dutyDecision(c.verdict.Decision, text)}
 		}
 	}
 }
@@ -292,8 +294,9 @@ func (p *publication) decideHeld(fresh []*candidate) {
 			p.node.cfg.Logger.Error("held versions could not be read", "id", c.object.ID, "err", err)
 			continue
 		}
+		p.origins(c, versions)
 		for _, v := range versions {
-			if !v.Modified.Equal(c.object.Modified) {
+			if !v.Modified.Equal(c.object.Modified) || c.verdict.Outcome != policy.Allow {
 				continue
 			}
 			here := v.Log.Agreement == p.governing.doc.ID && v.Log.Lane == protocol.TopicLane(p.topic)

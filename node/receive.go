@@ -400,6 +400,9 @@ func (n *Node) decideLeaf(w *world, g *governing, h protocol.Header, o *stix.Obj
 	if no, ok := w.ownership(g, h.Author.Member, o); !ok {
 		return no, false
 	}
+	if text := w.duty(h.Author.Member, o, d.Duties); text != "" {
+		return w.dutyDecision(d, text), false
+	}
 	if o.Level.Awaits != "" {
 		d = policy.Decision{Outcome: policy.Withhold, Layer: policy.Floor, Agreement: d.Agreement, Version: d.Version, Text: textAwaits}
 	}

@@ -55,7 +55,8 @@ func (r *reading) may(v store.Version) (seen, bool) {
 	}
 	subject, awaits := r.subject(v.Object)
 	d := r.world.engine.Read(r.reader, v.Log.Agreement, v.Log.Lane.Topic, v.Log.Author.Member, subject, r.now)
-	return seen{v, v.Object, d, awaits}, d.Outcome == policy.Allow
+	own := v.Log.Author.Member == r.node.cfg.Member
+	return seen{v, v.Object, d, awaits}, d.Outcome == policy.Allow && (own || inTime(d.Duties, v.Added, r.now))
 }
 
 // versions returns all versions of an object that the reader may have, closure
@@ -463,7 +464,8 @@ func (r *reading) hit(h store.Hit) (LookupHit, bool, error) {
 	if b.Plain && r.world.engine.Plain(b.Log.Agreement, b.Log.Lane.Topic) && (b.CreatedBy == "" || r.world.identities[b.CreatedBy] != protocol.MemberID{}) {
 		d := r.world.engine.Read(r.reader, b.Log.Agreement, b.Log.Lane.Topic, b.Log.Author.Member,
 			policy.Subject{Type: b.Type, Marking: b.Marking}, r.now)
-		if d.Outcome != policy.Allow {
+		own := b.Log.Author.Member == r.node.cfg.Member
+		if d.Outcome != policy.Allow || !own && !inTime(d.Duties, h.Added, r.now) {
 			return LookupHit{}, false, nil
 		}
 		return r.lookupHit(h, d), true, nil
