@@ -128,7 +128,7 @@ func CompareDocuments(old, new *protocol.Agreement) Comparison {
 // here; the context's own when it ends.
 func (n *Node) Compare(ctx context.Context, q CompareRequest, progress func(Progress)) (Comparison, error) {
 	const op = "compare agreements"
-	r := n.own()
+	r := n.carried()
 	since := r.now.AddDate(0, 0, -compareDays)
 	if !q.Since.IsZero() {
 		since = q.Since.UTC()

@@ -163,7 +163,7 @@ func (g *governing) retains() bool {
 func (n *Node) expired(w *world, g *governing) ([]store.Erasure, error) {
 	now := n.now()
 	var out []store.Erasure
-	r := n.own()
+	r := n.carried()
 	err := n.cfg.Store.Scan(store.Query{Agreement: g.doc.ID}, func(v store.Version) bool {
 		if v.Log.Author.Member == n.cfg.Member {
 			return true

@@ -131,7 +131,7 @@ func (s *story) play(t *testing.T, d *datadriven.TestData) string {
 	case "import":
 		return s.take(at, d.HasArg("signatures"))
 	case "holds":
-		return s.holds(at, arg("topic"))
+		return s.holds(reading(t, arg("purpose")), at, arg("topic"))
 	case "lookup":
 		return s.lookup(at, d)
 	case "audit":
@@ -145,6 +145,19 @@ func (s *story) play(t *testing.T, d *datadriven.TestData) string {
 	}
 	d.Fatalf(t, "unknown command %q", d.Cmd)
 	return ""
+}
+
+// reading is the context of who reads for a purpose, which may be "".
+func reading(t *testing.T, purpose string) context.Context {
+	t.Helper()
+	if purpose == "" {
+		return context.Background()
+	}
+	ctx, err := node.WithPurpose(context.Background(), purpose)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ctx
 }
 
 // standing tells how an agreement stands at a member, and its parties.
@@ -221,9 +234,9 @@ func (s *story) name(id string) string {
 	return kind + "--" + rest[:min(8, len(rest))]
 }
 
-func (s *story) holds(at *resident, topic string) string {
+func (s *story) holds(ctx context.Context, at *resident, topic string) string {
 	var b strings.Builder
-	err := at.node.Export(context.Background(), node.SearchQuery{Topic: topic, All: true}, func(v node.Version) bool {
+	err := at.node.Export(ctx, node.SearchQuery{Topic: topic, All: true}, func(v node.Version) bool {
 		name := v.Name
 		if name == "" {
 			name = s.name(v.ID)
@@ -267,7 +280,8 @@ func (s *story) audit(at *resident, action string) string {
 	synctest.Wait()
 	var b strings.Builder
 	err := at.node.Audit(context.Background(), node.AuditQuery{}, func(e node.AuditEntry) bool {
-		if e.Action == action {
+		// Who signed first comes in no certain order.
+		if e.Action == action && !strings.Contains(e.Text, " has signed version ") {
 			fmt.Fprintf(&b, "%s %s %s party=%s clause=%s layer=%s count=%d: %s\n", e.Kind, e.Outcome, e.Topic, e.Party, e.Clause, e.Layer, e.Count, e.Text)
 		}
 		return true

@@ -27,6 +27,7 @@ const (
 // tail is one follower of a topic. It belongs to its goroutine.
 type tail struct {
 	node   *Node
+	ctx    context.Context // of the one call that the tail lives for
 	query  store.Query
 	yield  func(TailEvent) bool
 	cursor int64           // what was scanned
@@ -48,12 +49,12 @@ type tail struct {
 // they have, so that a cursor may stand beyond it: a resumed tail therefore
 // looks back over the last 20,000 objects before its cursor.
 func (n *Node) Tail(ctx context.Context, topic string, cursor int64, yield func(TailEvent) bool) error {
-	r := n.own()
+	r := n.own(ctx)
 	q, _, err := r.query(SearchQuery{Topic: topic}, false)
 	if err != nil {
 		return err
 	}
-	t := &tail{node: n, query: q, yield: yield, cursor: cursor, more: true}
+	t := &tail{node: n, ctx: ctx, query: q, yield: yield, cursor: cursor, more: true}
 	switch {
 	case cursor < 0:
 		t.cursor = n.cfg.Store.Stats().LastAdded
@@ -99,7 +100,7 @@ func (n *Node) Tail(ctx context.Context, topic string, cursor int64, yield func(
 // that they refer to, or that what they refer to refers to, came later or has
 // not come.
 func (t *tail) lookBack() error {
-	r := t.node.own()
+	r := t.node.own(t.ctx)
 	r.until = t.cursor
 	q := t.query
 	q.Before, q.Reverse = t.cursor+1, true
@@ -124,7 +125,7 @@ func (t *tail) lookBack() error {
 // round shows what has come since the cursor, and what was held and is
 // complete now.
 func (t *tail) round(ctx context.Context) (int, error) {
-	r := t.node.own()
+	r := t.node.own(t.ctx)
 	q := t.query
 	q.After = t.cursor
 	count := 0

@@ -37,7 +37,32 @@ func (n *Node) reading(reader policy.Reader) *reading {
 }
 
 // own is the reading of this node's operator.
-func (n *Node) own() *reading { return n.reading(policy.Reader{Member: n.cfg.Member}) }
+func (n *Node) own(ctx context.Context) *reading {
+	return n.reading(policy.Reader{Member: n.cfg.Member, Purpose: PurposeOf(ctx)})
+}
+
+// carried is a reading for what the node does by itself, when nobody reads.
+func (n *Node) carried() *reading {
+	return n.reading(policy.Reader{Member: n.cfg.Member, Remote: true})
+}
+
+type purposeKey struct{}
+
+// WithPurpose states what whoever asks wants to read for: one of
+// protocol.Purposes. Clauses may permit reading for some purposes only, and it is
+// written down with what was shown. An unknown purpose is Invalid.
+func WithPurpose(ctx context.Context, purpose string) (context.Context, error) {
+	if !slices.Contains(protocol.Purposes(), purpose) {
+		return nil, protocol.E(protocol.Invalid, "state a purpose", fmt.Errorf("%.80q is no purpose", purpose), "one of "+strings.Join(protocol.Purposes(), ", "))
+	}
+	return context.WithValue(ctx, purposeKey{}, purpose), nil
+}
+
+// PurposeOf returns the purpose that WithPurpose stated, or "".
+func PurposeOf(ctx context.Context) string {
+	purpose, _ := ctx.Value(purposeKey{}).(string)
+	return purpose
+}
 
 // seen is a stored version that policy allows the reader, closure aside.
 type seen struct {
@@ -217,6 +242,9 @@ func (r *reading) record(action, topic string, objects ...string) {
 	for _, d := range decisions[:min(len(decisions), recordMost)] {
 		one := row
 		one.Agreement, one.Version, one.Reason, one.Count = d.Agreement, d.Version, d.Reason(), r.why[d]
+		if r.reader.Purpose != "" {
+			one.Reason.Text += " (for " + r.reader.Purpose + ")"
+		}
 		rest -= one.Count
 		r.node.note(one)
 	}
@@ -230,11 +258,11 @@ func (r *reading) record(action, topic string, objects ...string) {
 // Get returns the versions of an object that the operator may see, newest
 // first. An object that is not here and one that may not be seen are the same
 // NotFound.
-func (n *Node) Get(_ context.Context, id string) ([]Version, error) {
+func (n *Node) Get(ctx context.Context, id string) ([]Version, error) {
 	if err := stix.CheckID(id); err != nil {
 		return nil, err
 	}
-	r := n.own()
+	r := n.own(ctx)
 	versions, err := r.versions(id)
 	if err != nil {
 		return nil, err
@@ -266,7 +294,7 @@ func (n *Node) Export(ctx context.Context, q SearchQuery, yield func(Version) bo
 }
 
 func (n *Node) scan(ctx context.Context, action string, q SearchQuery, reverse bool, yield func(Version) bool) error {
-	r := n.own()
+	r := n.own(ctx)
 	sq, from, err := r.query(q, reverse)
 	if err != nil {
 		return err
@@ -419,8 +447,8 @@ func matches(o *stix.Object, words []string) bool {
 
 // Lookup answers what is known about values, in their order. A value that is
 // not understood gets an answer that says so.
-func (n *Node) Lookup(_ context.Context, values []string) ([]LookupAnswer, error) {
-	r := n.own()
+func (n *Node) Lookup(ctx context.Context, values []string) ([]LookupAnswer, error) {
+	r := n.own(ctx)
 	out := make([]LookupAnswer, len(values))
 	var keys []stix.Key
 	var at []int

@@ -20,9 +20,10 @@ import (
 // cli is what all verbs share: where the node lives and how to answer. It is
 // filled in before a verb runs and not changed after.
 type cli struct {
-	home   string
-	json   bool
-	config config
+	purpose string // that reading is for
+	home    string
+	json    bool
+	config  config
 }
 
 // config is the node's configuration, HOME/config.yaml. Every field has a
@@ -148,7 +149,7 @@ func (g *config) logger(w *os.File) (*slog.Logger, error) {
 }
 
 // client returns the client of the node that runs in this home.
-func (c *cli) client() *api.Client { return api.NewClient(c.config.APISocket) }
+func (c *cli) client() *api.Client { return api.NewClient(c.config.APISocket).For(c.purpose) }
 
 // keyFiles names the file of each key, under HOME/keys.
 func keyFiles() map[protocol.KeyRole]string {

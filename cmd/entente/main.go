@@ -91,6 +91,7 @@ To see it work: entente demo. To run a node: entente up.`,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return c.load(cmd) },
 	}
 	root.PersistentFlags().StringVar(&c.home, "home", "", "folder of the node (default $ENTENTE_HOME, else ~/.local/share/entente)")
+	root.PersistentFlags().StringVar(&c.purpose, "purpose", "", "what you read it for, where an agreement asks that: "+strings.Join(protocol.Purposes(), ", "))
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON; long answers one object a line")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return protocol.E(protocol.Invalid, "", err, "see: "+cmd.CommandPath()+" --help")

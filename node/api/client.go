@@ -27,8 +27,15 @@ import (
 // with kind and hint; a node that is not there, or that goes away before its
 // answer is whole, is Unreachable. It may be used by several goroutines.
 type Client struct {
-	socket string
-	http   *http.Client
+	socket  string
+	purpose string
+	http    *http.Client
+}
+
+// For returns a client that states a purpose with all that it asks: one of
+// protocol.Purposes, or "" for none. It shares its connections with c.
+func (c *Client) For(purpose string) *Client {
+	return &Client{socket: c.socket, purpose: purpose, http: c.http}
 }
 
 // NewClient returns a client for the node that serves on the socket. It connects
@@ -75,6 +82,9 @@ func (c *Client) call(ctx context.Context, r request) (io.ReadCloser, error) {
 	}
 	if r.body != nil {
 		req.Header.Set("Content-Type", r.kind)
+	}
+	if c.purpose != "" {
+		req.Header.Set(purposeHeader, c.purpose)
 	}
 	res, err := c.http.Do(req)
 	if err != nil {

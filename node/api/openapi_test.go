@@ -44,6 +44,10 @@ func TestRoutesAreDescribed(t *testing.T) {
 					if !strings.Contains(path, "{"+p.Value.Name+"}") {
 						t.Errorf("%s has no {%s}", path, p.Value.Name)
 					}
+				case openapi3.ParameterInHeader:
+					if p.Value.Name != purposeHeader {
+						t.Errorf("%s %s: a parameter in the header %s", method, path, p.Value.Name)
+					}
 				default:
 					t.Errorf("%s %s: a parameter in %s", method, path, p.Value.In)
 				}

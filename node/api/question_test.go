@@ -242,3 +242,26 @@ func FuzzQuestion(f *testing.F) {
 		}
 	})
 }
+
+// TestPurposes: a purpose that is stated reaches the node, and one that does not
+// exist is refused before it does.
+func TestPurposes(t *testing.T) {
+	asked := make(chan string, 4)
+	r := start(t, &fake{get: func(ctx context.Context, _ string) ([]node.Version, error) {
+		asked <- node.PurposeOf(ctx)
+		return []node.Version{}, nil
+	}})
+	if _, err := r.client.For("prosecution").Get(t.Context(), sampleID); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-asked; got != "prosecution" {
+		t.Errorf("the node was told %q", got)
+	}
+	_, err := r.client.For("curiosity").Get(t.Context(), sampleID)
+	if protocol.KindOf(err) != protocol.Invalid || !strings.Contains(protocol.HintOf(err), "prosecution") {
+		t.Errorf("%v, hint %q", err, protocol.HintOf(err))
+	}
+	if len(asked) > 0 {
+		t.Error("the node was asked for no purpose at all")
+	}
+}

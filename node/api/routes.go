@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"entente/node"
 	"entente/protocol"
 )
 
@@ -77,8 +78,20 @@ func (rt route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
+	// What the reader wants it for, where a clause asks that.
+	if purpose := r.Header.Get(purposeHeader); purpose != "" {
+		ctx, err := node.WithPurpose(r.Context(), purpose)
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		r = r.WithContext(ctx)
+	}
 	rt.handle(w, r)
 }
+
+// purposeHeader states what the answer is wanted for.
+const purposeHeader = "Entente-Purpose"
 
 func (rt route) check(r *http.Request) error {
 	if !rt.body && r.ContentLength != 0 {
