@@ -47,6 +47,8 @@ type Node struct {
 	held     gapBuffer   // owned by the pipeline's storing stage
 	versions logVersions // owned by the pipeline's storing stage
 	unstored atomic.Int64
+	graves   graveyard
+	buried   chan struct{} // a tombstone or receipt has come
 	stated   chan struct{} // a statement has come that may change what is in force
 }
 
@@ -76,11 +78,13 @@ func New(cfg Config) (*Node, error) {
 		notes:    make(chan protocol.AuditRow, 4096),
 		said:     map[protocol.AgreementID]*statements{},
 		stated:   make(chan struct{}, 1),
+		buried:   make(chan struct{}, 1),
 	}
 	n.quotas.init()
 	n.marks.init()
 	n.held.init()
 	n.logs.init()
+	n.graves.init()
 	if err := n.rebuild(); err != nil {
 		return nil, err
 	}
@@ -126,6 +130,7 @@ func (n *Node) Run(ctx context.Context) error {
 	start(n.writeNotes)
 	start(n.turn)
 	start(n.expire)
+	start(n.bury)
 	wg.Wait()
 	return errors.Join(first, n.lastNotes())
 }

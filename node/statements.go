@@ -266,6 +266,10 @@ func (w *world) statementText(g *governing, s protocol.Statement) string {
 		return who + " lifts the suspension of " + whom + because(s.Text)
 	case protocol.Withdrawal:
 		return who + " withdraws from the agreement" + because(s.Text)
+	case protocol.Tombstone:
+		return who + " has " + quantity(len(s.Leaves), "object") + " erased" + because(s.Text)
+	case protocol.Receipt:
+		return who + " has erased " + quantity(len(s.Leaves), "object")
 	case protocol.Endorsement:
 		return who + " has signed " + g.versionText(s.About)
 	case protocol.Score:
@@ -309,8 +313,12 @@ func (g *governing) signedBy(version protocol.Hash, member protocol.MemberID) bo
 
 // heed acts on the statements of a message that was stored.
 func (n *Node) heed(w *world, m *protocol.Message) {
-	n.tellStated()
 	h := m.Header()
+	if h.Lane.Topic != protocol.AgreementTopic {
+		n.tellBuried()
+		return
+	}
+	n.tellStated()
 	g := w.agreements[h.Agreement]
 	for i := 0; i < h.Objects && g != nil; i++ {
 		sealed, err := protocol.DecodeStatement(m.Object(i))

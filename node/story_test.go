@@ -109,6 +109,11 @@ func (s *story) play(t *testing.T, d *datadriven.TestData) string {
 			return "error: " + err.Error() + "\n"
 		}
 		return ""
+	case "erase":
+		kind, name, _ := strings.Cut(arg("object"), ":")
+		return s.erased(at.node.Erase(context.Background(), []string{idOf(kind, name)}, strings.TrimSpace(d.Input)))
+	case "erasures":
+		return s.erased(at.node.Erasures(context.Background()))
 	case "declare":
 		out, err := at.node.Declare(context.Background(), arg("agreement"), node.StatementRequest{Kind: arg("kind"), Party: arg("party"), Text: strings.TrimSpace(d.Input)})
 		if err != nil {
@@ -145,6 +150,22 @@ func (s *story) play(t *testing.T, d *datadriven.TestData) string {
 	}
 	d.Fatalf(t, "unknown command %q", d.Cmd)
 	return ""
+}
+
+// erased tells how far erasures have come.
+func (s *story) erased(list []node.Erasure, err error) string {
+	if err != nil {
+		return fmt.Sprintf("%s: %v\n", protocol.KindOf(err), err)
+	}
+	var b strings.Builder
+	for _, e := range list {
+		var confirmed []string
+		for _, c := range e.Confirmed {
+			confirmed = append(confirmed, c.Member)
+		}
+		fmt.Fprintf(&b, "%d on %s: confirmed by [%s], missing [%s] %s\n", e.Objects, e.Topic, strings.Join(confirmed, " "), strings.Join(e.Missing, " "), e.Text)
+	}
+	return b.String()
 }
 
 // reading is the context of who reads for a purpose, which may be "".

@@ -51,7 +51,7 @@ func TestDuties(t *testing.T) {
 		}
 		p := newPool()
 		one, two := p.keep(ab), p.keep(ba)
-		if one != two || p.join(a, b) != p.join(a, b) || DutiesText(p.join(a, b)) != DutiesText(ab) || p.join(nil, one) != one || p.join(one, nil) != one {
+		if one != two || p.join(a, b) != p.join(b, a) || DutiesText(p.join(a, b)) != DutiesText(ab) || p.join(nil, one) != one || p.join(one, nil) != one {
 			t.Fatal("the pool has two copies")
 		}
 	})

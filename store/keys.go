@@ -18,6 +18,7 @@ const (
 	kindFork    = 'f' // log number(4) sequence(8) header hash(32) → signed header
 	kindObject  = 'o' // id hash(16) modified(8) added(8) → nothing: one a leaf
 	kindTopic   = 't' // topic hash(12) added(8) → nothing: one a message
+	kindControl = 'c' // added(8) → nothing: one a message of statements
 	kindAudit   = 'a' // row(8) → check, row
 	kindNamed   = 'n' // id hash(16) row(8) → nothing: rows that name an object, or refused it
 	kindAbout   = 'x' // log number(4) sequence(8) row(8) → nothing: rows about a message

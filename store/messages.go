@@ -96,6 +96,9 @@ func (g *group) add(id protocol.LogID, l *logState, m *protocol.Message, leaves 
 	g.set(logKey(l.number, h.Sequence), sealValue(append(stamp[:8:8], hash[:]...)))
 	g.staged[place{l.number, h.Sequence}] = m
 	g.set(append(topicPrefix(h.Agreement, h.Lane), stamp...), nil)
+	if h.Content == protocol.Control {
+		g.set(key8(kindControl, uint64(added)), nil)
+	}
 	g.fed = append(g.fed, fed{added: added, objects: h.Objects, log: l.number, sequence: h.Sequence, leaves: leaves})
 	g.count.LastAdded = added + int64(h.Objects) - 1
 	g.count.Messages++
@@ -323,6 +326,33 @@ func (s *Store) Logs(agreement protocol.AgreementID) protocol.Frontier {
 	}
 	out.Sort()
 	return out
+}
+
+// Statements calls yield with the stored messages of statements that were added
+// after a stamp, in that order, until yield returns false.
+func (s *Store) Statements(after int64, yield func(e Entry) bool) error {
+	var failed error
+	err := s.db.scan([]byte{kindControl}, key8(kindControl, uint64(after+1)), false, func(k, _ []byte) bool {
+		var m *loaded
+		if m, failed = s.load(int64(lastNumber(k))); failed != nil {
+			return false
+		}
+		return yield(Entry{Added: m.added, Message: m.message})
+	})
+	return errors.Join(err, failed)
+}
+
+// Log returns the log with the given hash among those of an agreement that are
+// held.
+func (s *Store) Log(agreement protocol.AgreementID, hash protocol.Hash) (protocol.LogID, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for id := range s.logs {
+		if id.Agreement == agreement && id.Hash() == hash {
+			return id, true
+		}
+	}
+	return protocol.LogID{}, false
 }
 
 // Range calls yield with the stored frames of a log after from up to to, in

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+
+	"entente/protocol"
 )
 
 // reindexing is there from the first to the last commit of a Reindex.
@@ -26,7 +28,7 @@ func (s *Store) Reindex(ctx context.Context, progress func(done, total uint64)) 
 	if err != nil {
 		return err
 	}
-	for _, kind := range []byte{kindValue, kindObject, kindTopic} {
+	for _, kind := range []byte{kindValue, kindObject, kindTopic, kindControl} {
 		if err := s.drop(ctx, kind); err != nil {
 			return err
 		}
@@ -121,6 +123,9 @@ func (s *Store) reindexSome(ctx context.Context, from int64) (next int64, count 
 		}
 		h := m.message.Header()
 		entries = append(entries, change{key: binary.BigEndian.AppendUint64(topicPrefix(h.Agreement, h.Lane), uint64(m.added))})
+		if h.Content == protocol.Control {
+			entries = append(entries, change{key: key8(kindControl, uint64(m.added))})
+		}
 		for i := range h.Objects {
 			var v Version
 			var ok bool

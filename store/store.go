@@ -9,6 +9,7 @@
 //	l  logs: sequence → message
 //	o  objects by id: one small entry a leaf
 //	t  topics: messages in order of arrival
+//	c  messages of statements in order of arrival
 //	a  audit rows
 //	v  observable values, built from m in the background
 //

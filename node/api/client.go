@@ -280,6 +280,16 @@ func (c *Client) Declare(ctx context.Context, agreement string, r node.Statement
 	return put[node.StatementInfo](ctx, c, "/agreements/"+at+"/statements", r)
 }
 
+// Erase has objects that this member has published erased everywhere.
+func (c *Client) Erase(ctx context.Context, ids []string, reason string) ([]node.Erasure, error) {
+	return put[[]node.Erasure](ctx, c, "/erase", Burial{ids, reason})
+}
+
+// Erasures lists what this member has had erased, and who has confirmed it.
+func (c *Client) Erasures(ctx context.Context) ([]node.Erasure, error) {
+	return ask[[]node.Erasure](ctx, c, get("/erasures"))
+}
+
 // Import hands in a document with the lines of its signatures file.
 func (c *Client) Import(ctx context.Context, payload, signatures []byte) (node.Imported, error) {
 	if err := documentsFit(len(payload) + len(signatures)); err != nil {

@@ -91,6 +91,31 @@ func (s *Server) declare(w http.ResponseWriter, r *http.Request) {
 	reply(w, r, out, err)
 }
 
+// Burial asks for objects to be erased everywhere.
+type Burial struct {
+	IDs    []string `json:"ids"`
+	Reason string   `json:"reason,omitempty"` // for people; those who read the topics see it
+}
+
+func (s *Server) erase(w http.ResponseWriter, r *http.Request) {
+	var b Burial
+	err := question(w, r, maxQuestion, &b)
+	if err == nil && len(b.IDs) == 0 {
+		err = protocol.E(protocol.Invalid, "erase", errors.New("no object to erase"), `send {"ids": ["indicator--…"]}`)
+	}
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	out, err := s.cfg.Service.Erase(r.Context(), b.IDs, b.Reason)
+	reply(w, r, out, err)
+}
+
+func (s *Server) erasures(w http.ResponseWriter, r *http.Request) {
+	out, err := s.cfg.Service.Erasures(r.Context())
+	reply(w, r, out, err)
+}
+
 // Upload is a document to import: its text, and the lines of its signatures
 // file where they are not part of it.
 type Upload struct {

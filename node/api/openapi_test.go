@@ -64,7 +64,7 @@ func TestRoutesAreDescribed(t *testing.T) {
 // described are the types behind the schemas.
 func described() []reflect.Type {
 	return []reflect.Type{
-		reflect.TypeFor[Failure](), reflect.TypeFor[Event](), reflect.TypeFor[Health](), reflect.TypeFor[Ticket](), reflect.TypeFor[Upload](), reflect.TypeFor[Values](), reflect.TypeFor[node.StatementRequest](), reflect.TypeFor[node.StatementInfo](),
+		reflect.TypeFor[Failure](), reflect.TypeFor[Event](), reflect.TypeFor[Health](), reflect.TypeFor[Ticket](), reflect.TypeFor[Upload](), reflect.TypeFor[Values](), reflect.TypeFor[node.StatementRequest](), reflect.TypeFor[node.StatementInfo](), reflect.TypeFor[Burial](), reflect.TypeFor[node.Erasure](), reflect.TypeFor[node.ErasureReceipt](),
 		reflect.TypeFor[node.Status](), reflect.TypeFor[node.MemberInfo](), reflect.TypeFor[node.Imported](), reflect.TypeFor[node.SearchQuery](),
 		reflect.TypeFor[node.AuditQuery](), reflect.TypeFor[node.LookupAnswer](), reflect.TypeFor[node.Explanation](), reflect.TypeFor[node.CompareRequest](),
 	}
@@ -233,6 +233,11 @@ func operations(c *Client) map[string]func(context.Context) error {
 			_, err := c.Compare(ctx, q, nil)
 			return err
 		},
+		"POST /v1/erase": func(ctx context.Context) error {
+			_, err := c.Erase(ctx, []string{sampleID}, "a reason")
+			return err
+		},
+		"GET /v1/erasures": func(ctx context.Context) error { _, err := c.Erasures(ctx); return err },
 		"POST /v1/documents": func(ctx context.Context) error {
 			_, err := c.Import(ctx, []byte("text: \"ü\"\n"), []byte("line\n"))
 			return err

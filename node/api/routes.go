@@ -47,6 +47,8 @@ func (s *Server) routes() []route {
 		{pattern: "POST /v1/documents", body: true, handle: s.documents},
 		{pattern: "POST /v1/join", body: true, handle: s.join},
 		{pattern: "POST /v1/publish", query: []string{"topic", "dry_run", "strict"}, body: true, handle: s.publish},
+		{pattern: "POST /v1/erase", body: true, handle: s.erase},
+		{pattern: "GET /v1/erasures", handle: s.erasures},
 		{pattern: "GET /v1/objects/{id}", handle: s.get},
 		{pattern: "POST /v1/search", body: true, handle: s.search},
 		{pattern: "POST /v1/export", body: true, handle: s.export},

@@ -106,6 +106,14 @@ func (f *fake) Declare(context.Context, string, node.StatementRequest) (node.Sta
 	return told[node.StatementInfo](f)
 }
 
+// Erase implements Service.
+func (f *fake) Erase(context.Context, []string, string) ([]node.Erasure, error) {
+	return told[[]node.Erasure](f)
+}
+
+// Erasures implements Service.
+func (f *fake) Erasures(context.Context) ([]node.Erasure, error) { return told[[]node.Erasure](f) }
+
 // Ping implements Service.
 func (f *fake) Ping(context.Context, string) ([]node.NodeInfo, error) {
 	return told[[]node.NodeInfo](f)

@@ -1,0 +1,298 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"entente/policy"
+	"entente/protocol"
+	"entente/protocol/stix"
+	"entente/store"
+)
+
+// An object is erased by a tombstone: a statement of its publisher in the lane of
+// the object, which names the leaf and says nothing of what it held. Every holder
+// erases, makes sure that nothing is left on its disk, and states that in turn.
+
+// graveyard is what tombstones and receipts there are, as far as the logs were
+// read. It is read again from them at each start.
+type graveyard struct {
+	mu       sync.Mutex
+	read     int64                                                      // owner: mu; added stamp
+	graves   map[protocol.Hash]grave                                    // owner: mu; by the tombstone's hash
+	receipts map[protocol.Hash]map[protocol.MemberID]protocol.Statement // owner: mu; by the tombstone's hash
+}
+
+// grave is one tombstone.
+type grave struct {
+	claim protocol.Statement
+	topic string
+}
+
+func (y *graveyard) init() {
+	y.graves, y.receipts = map[protocol.Hash]grave{}, map[protocol.Hash]map[protocol.MemberID]protocol.Statement{}
+}
+
+// tellBuried has the statements looked at soon.
+func (n *Node) tellBuried() {
+	select {
+	case n.buried <- struct{}{}:
+	default:
+	}
+}
+
+// bury erases what tombstones name, at the start and as they come, until ctx ends.
+func (n *Node) bury(ctx context.Context) error {
+	again := time.NewTimer(0)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-n.buried:
+		case <-again.C:
+		}
+		if err := n.buryNow(ctx); err != nil && ctx.Err() == nil {
+			n.cfg.Logger.Warn("what tombstones name is not all erased yet; it is tried again", "err", err)
+			again.Reset(time.Minute)
+		}
+	}
+}
+
+// buryNow reads the statements that have come, erases what they name, and answers
+// where this member has not.
+func (n *Node) buryNow(ctx context.Context) error {
+	w := n.world.Load()
+	if err := n.readGraves(w); err != nil {
+		return err
+	}
+	n.graves.mu.Lock()
+	open := map[protocol.Hash]grave{}
+	for hash, g := range n.graves.graves {
+		if _, answered := n.graves.receipts[hash][n.cfg.Member]; !answered {
+			open[hash] = g
+		}
+	}
+	n.graves.mu.Unlock()
+	var failed error
+	for hash, tomb := range open {
+		if g := w.agreements[tomb.claim.Agreement]; g != nil {
+			failed = errors.Join(failed, n.answerTombstone(ctx, w, g, hash, tomb))
+		}
+	}
+	return failed
+}
+
+// readGraves takes up tombstones and receipts that have come.
+func (n *Node) readGraves(w *world) error {
+	y := &n.graves
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return n.cfg.Store.Statements(y.read, func(e store.Entry) bool {
+		y.read = e.Added
+		h := e.Message.Header()
+		for i := range h.Objects {
+			sealed, err := protocol.DecodeStatement(e.Message.Object(i))
+			if err != nil || misplaced(sealed.Claim(), h) != nil || w.verify(sealed) != nil {
+				continue
+			}
+			switch claim := sealed.Claim(); claim.Kind {
+			case protocol.Tombstone:
+				y.graves[sealed.Hash()] = grave{claim, h.Lane.Topic}
+			case protocol.Receipt:
+				if y.receipts[claim.About] == nil {
+					y.receipts[claim.About] = map[protocol.MemberID]protocol.Statement{}
+				}
+				y.receipts[claim.About][claim.Member] = claim
+			}
+		}
+		return true
+	})
+}
+
+// answerTombstone erases what a tombstone names of its member's own logs, here
+// and on the disk, and states it.
+func (n *Node) answerTombstone(ctx context.Context, w *world, g *governing, hash protocol.Hash, tomb grave) error {
+	var list []store.Erasure
+	for _, leaf := range tomb.claim.Leaves {
+		log, ok := n.cfg.Store.Log(tomb.claim.Agreement, leaf.Log)
+		if !ok || log.Author.Member != tomb.claim.Member || log.Lane != protocol.TopicLane(tomb.topic) {
+			continue
+		}
+		if leaf.Sequence > n.cfg.Store.Position(log).Sequence {
+			return nil // what it names has not come; it is asked again when something does
+		}
+		list = append(list, store.Erasure{Log: log, Sequence: leaf.Sequence, Positions: []int{int(leaf.Position)}})
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	row := protocol.AuditRow{
+		Time: n.now(), Kind: protocol.AuditDecision, Action: "erase", Outcome: "ok", Agreement: g.doc.ID, Version: g.doc.Version, Topic: tomb.topic,
+		Party: tomb.claim.Member, Count: len(list), Reason: protocol.AuditReason{Layer: policy.Governing.String(), Text: w.statementText(g, tomb.claim)},
+	}
+	if _, err := n.cfg.Store.Erase(ctx, list, row); err != nil {
+		return err
+	}
+	if err := n.cfg.Store.Purge(ctx); err != nil {
+		return err
+	}
+	if !g.open() || !g.stands(n.cfg.Member) || !g.party {
+		return nil
+	}
+	err := n.publishStatements(ctx, g, tomb.topic, protocol.Statement{
+		Kind: protocol.Receipt, Agreement: g.doc.ID, Version: g.doc.Version, Head: g.doc.Hash, Member: n.cfg.Member,
+		Time: n.now().Truncate(time.Microsecond), Leaves: tomb.claim.Leaves, About: hash,
+	})
+	if err == nil {
+		n.tellBuried() // to take up its own receipt
+	}
+	return err
+}
+
+// Erasure tells how far the erasure of an object has come.
+type Erasure struct {
+	Agreement string           `json:"agreement"`
+	Topic     string           `json:"topic"`
+	Time      time.Time        `json:"time"`
+	Text      string           `json:"text,omitempty"`
+	Tombstone string           `json:"tombstone"` // hash
+	Objects   int              `json:"objects"`   // leaves
+	Confirmed []ErasureReceipt `json:"confirmed"`
+	Missing   []string         `json:"missing"` // handles of parties that read the topic and have not confirmed
+}
+
+// ErasureReceipt is one holder's word.
+type ErasureReceipt struct {
+	Member string    `json:"member"` // handle
+	Time   time.Time `json:"time"`
+}
+
+// eraseMost is how many leaves one tombstone names.
+const eraseMost = 512
+
+// Erase publishes tombstones for all versions of objects that this node has
+// published, and erases them here. Others erase on receipt. An object of another
+// publisher is Refused, one that is not here NotFound; then nothing is erased.
+func (n *Node) Erase(ctx context.Context, ids []string, reason string) ([]Erasure, error) {
+	const op = "erase"
+	type lane struct {
+		agreement protocol.AgreementID
+		topic     string
+	}
+	leaves := map[lane][]protocol.Leaf{}
+	for _, id := range ids {
+		if err := stix.CheckID(id); err != nil {
+			return nil, err
+		}
+		versions, err := n.cfg.Store.Get(id)
+		if err != nil {
+			return nil, err
+		}
+		own := 0
+		for _, v := range versions {
+			if v.Log.Author != n.self() {
+				continue
+			}
+			own++
+			at := lane{v.Log.Agreement, v.Log.Lane.Topic}
+			leaves[at] = append(leaves[at], protocol.Leaf{Log: v.Log.Hash(), Sequence: v.Sequence, Position: uint64(v.Position)})
+		}
+		switch {
+		case own == 0 && len(versions) > 0:
+			return nil, protocol.E(protocol.Refused, op, fmt.Errorf("%s was published by another member, who alone can have it erased", id), "ask that member; who it is: entente explain "+id)
+		case own == 0:
+			return nil, protocol.E(protocol.NotFound, op, fmt.Errorf("%s is not available", id), "look for it: entente search WORD")
+		}
+	}
+	w := n.world.Load()
+	var hashes []protocol.Hash
+	for at, list := range leaves {
+		g := w.agreements[at.agreement]
+		if g == nil || !g.open() {
+			return nil, protocol.Errorf(protocol.Refused, op, "nothing passes under the agreement %s any more", w.agreementName(at.agreement))
+		}
+		for part := range slices.Chunk(list, eraseMost) {
+			hash, err := n.tombstone(ctx, g, at.topic, part, reason)
+			if err != nil {
+				return nil, err
+			}
+			hashes = append(hashes, hash)
+		}
+	}
+	if err := n.buryNow(ctx); err != nil {
+		n.cfg.Logger.Warn("what was to be erased is not all erased here yet; it is tried again", "err", err)
+		n.tellBuried()
+	}
+	if err := n.readGraves(n.world.Load()); err != nil {
+		return nil, err
+	}
+	return n.erasures(func(h protocol.Hash) bool { return slices.Contains(hashes, h) }), nil
+}
+
+// tombstone publishes one, and returns its hash.
+func (n *Node) tombstone(ctx context.Context, g *governing, topic string, leaves []protocol.Leaf, reason string) (protocol.Hash, error) {
+	s := protocol.Statement{
+		Kind: protocol.Tombstone, Agreement: g.doc.ID, Version: g.doc.Version, Head: g.doc.Hash, Member: n.cfg.Member,
+		Time: n.now().Truncate(time.Microsecond), Leaves: leaves, Text: reason,
+	}
+	data, err := protocol.SealStatement(s, n.cfg.Operator)
+	if err != nil {
+		return protocol.Hash{}, err
+	}
+	sealed, err := protocol.DecodeStatement(data)
+	if err != nil {
+		return protocol.Hash{}, err
+	}
+	return sealed.Hash(), n.publishStatements(ctx, g, topic, s)
+}
+
+// Erasures lists the tombstones of this member, newest first, and who has
+// confirmed each.
+func (n *Node) Erasures(context.Context) ([]Erasure, error) {
+	if err := n.readGraves(n.world.Load()); err != nil {
+		return nil, err
+	}
+	return n.erasures(func(protocol.Hash) bool { return true }), nil
+}
+
+func (n *Node) erasures(wanted func(protocol.Hash) bool) []Erasure {
+	w := n.world.Load()
+	y := &n.graves
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	out := []Erasure{}
+	for hash, tomb := range y.graves {
+		g := w.agreements[tomb.claim.Agreement]
+		if tomb.claim.Member != n.cfg.Member || g == nil || !wanted(hash) {
+			continue
+		}
+		e := Erasure{
+			Agreement: g.doc.Name, Topic: tomb.topic, Time: tomb.claim.Time, Text: tomb.claim.Text, Tombstone: hash.String(),
+			Objects: len(tomb.claim.Leaves), Confirmed: []ErasureReceipt{}, Missing: []string{},
+		}
+		for _, p := range g.doc.Parties {
+			receipt, confirmed := y.receipts[hash][p.ID]
+			switch {
+			case confirmed && slices.Equal(receipt.Leaves, tomb.claim.Leaves):
+				e.Confirmed = append(e.Confirmed, ErasureReceipt{p.Handle, receipt.Time})
+			case slices.Contains(g.readers(tomb.topic), p.ID) || p.ID == n.cfg.Member || hasHalted(g, p.ID):
+				e.Missing = append(e.Missing, p.Handle)
+			}
+		}
+		out = append(out, e)
+	}
+	slices.SortFunc(out, func(a, b Erasure) int { return b.Time.Compare(a.Time)*2 + strings.Compare(a.Tombstone, b.Tombstone) })
+	return out
+}
+
+// hasHalted reports whether a party is halted: it may hold what came before.
+func hasHalted(g *governing, m protocol.MemberID) bool {
+	return slices.Contains(slices.Collect(maps.Keys(g.halted)), m)
+}
