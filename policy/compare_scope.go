@@ -9,7 +9,7 @@ import (
 
 // shutsOut reports whether the clause takes a topic away from those it names.
 func (s *scope) shutsOut() bool {
-	return !s.clause.Permit && s.bare && len(s.types) == 0 && s.marks == anyTLP
+	return !s.clause.Permit && s.bare && len(s.types) == 0 && s.marks == anyTLP && asksNothing(s.clause)
 }
 
 // during returns the scope as far as it lies in a span.

@@ -91,7 +91,7 @@ func TestCompareTells(t *testing.T) {
 		{"confidence asked", clause(0, func(c *protocol.Clause) { c.If.Confidence = 50 }), "clause 1, confidence: 50 (before: none)", ""},
 		{"age asked", clause(0, func(c *protocol.Clause) { c.If.Age = months(1) }), "clause 1, age: 1 month (before: none)", ""},
 		{"PAP asked", clause(0, func(c *protocol.Clause) { c.If.PAP = protocol.PAPGreen }), "clause 1, max-pap: PAP:GREEN (before: any)", ""},
-		{"contribution asked", clause(0, func(c *protocol.Clause) { c.If.Contribution = "gives" }), "clause 1, contribution: gives (before: none)", ""},
+		{"contribution asked", clause(0, func(c *protocol.Clause) { c.If.Contribution = "gives" }), "clause 1, contribution: gives (before: none)", "vendor no longer reads topic iocs, or not always"},
 		{"survives", clause(0, func(c *protocol.Clause) { c.Survives = true }), "clause 1, survives: yes (before: no)", "clause 1 permits more than it did (survives)"},
 		{"kept longer", then(func(o *protocol.Obligations) { o.Retain = months(1) }), "clause 2, retain: 1 month (before: 30 days)", "retain"},
 		{"kept shorter", then(func(o *protocol.Obligations) { o.Retain.Count = 29 }), "clause 2, retain: 29 days (before: 30 days)", ""},
@@ -213,6 +213,16 @@ func TestCompareParties(t *testing.T) {
 	}
 	if d := Compare(nil, old); !d.Widens() || d.Old != 0 || d.New != 3 || len(d.List) == 0 {
 		t.Errorf("a first version: %+v", d)
+	}
+	// A clause that keeps one class from a party takes no topic from it; one that
+	// keeps everything does, also where the first names the same party.
+	partly := twin(old)
+	partly.Clauses = append(partly.Clauses, protocol.Clause{Number: "4", Text: "Nothing criminal to the vendor.",
+		To: protocol.Selector{Parties: []string{"vendor"}}, If: protocol.Conditions{Classes: protocol.Criminal}})
+	wholly := twin(partly)
+	wholly.Clauses = append(wholly.Clauses, protocol.Clause{Number: "5", Text: "Nothing to the vendor.", To: protocol.Selector{Parties: []string{"vendor"}}})
+	if d := Compare(partly, wholly); !d.Widens() {
+		t.Errorf("what was kept off the topic for the vendor's sake may go to the others: %s", differences(d))
 	}
 	if d := Compare(old, twin(old)); d.Widens() || len(d.List) != 0 {
 		t.Errorf("the same again: %+v", d)

@@ -435,6 +435,10 @@ func (w *widener) departures() {
 			if !n.topics.has(i) || !n.clause.Permit {
 				continue
 			}
+			if n.clause.If.Contribution != "" {
+				always = newSet(len(w.number)) // who is entitled changes
+				continue
+			}
 			always.intersect(n.to)
 			if n.starts <= from && n.ends >= until {
 				still.union(n.to)
@@ -480,7 +484,7 @@ func (w *widener) sameReaders(topic int) bool {
 		var out []string
 		for _, s := range scopes {
 			if s.topics.has(topic) && (s.clause.Permit || s.shutsOut()) {
-				out = append(out, fmt.Sprint(s.clause.Permit, intersection(s.to, w.readers), s.starts, s.ends))
+				out = append(out, fmt.Sprint(s.clause.Permit, intersection(s.to, w.readers), s.starts, s.ends, s.clause.If.Contribution))
 			}
 		}
 		slices.Sort(out)

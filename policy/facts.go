@@ -212,7 +212,11 @@ func (c *clause) names(p *present) set {
 
 // total reports whether a forbidding clause keeps everything from everyone.
 func (c *clause) total() bool {
-	ask := &c.source.If
-	return c.bare && c.types == nil && c.marks == anyTLP && ask.Classes == 0 && ask.PAP == protocol.NoPAP &&
-		!ask.Context && ask.Confidence == 0 && ask.Age.IsZero()
+	return c.bare && c.types == nil && c.marks == anyTLP && asksNothing(c.source)
+}
+
+// asksNothing reports whether a clause has no condition on what an object says of
+// itself but for its type and marking.
+func asksNothing(c *protocol.Clause) bool {
+	return c.If.Classes == 0 && c.If.PAP == protocol.NoPAP && !c.If.Context && c.If.Confidence == 0 && c.If.Age.IsZero()
 }
