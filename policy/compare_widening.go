@@ -263,8 +263,13 @@ func (w *widener) defaults() {
 			w.add(PartTopic, name, "unmarked objects may go on topic %s, as %s", name, n.Default.String())
 			continue
 		}
-		if marked && n.Default == protocol.Clear && slices.ContainsFunc(w.new.Parties, func(p protocol.Party) bool { return p.Suspended }) {
+		suspended := slices.ContainsFunc(w.new.Parties, func(p protocol.Party) bool { return p.Suspended })
+		if marked && suspended && n.Default == protocol.Clear {
 			w.add(PartTopic, name, "unmarked objects on topic %s count as TLP:CLEAR, which a suspended party may read", name)
+			continue
+		}
+		if marked && suspended && o.Default == protocol.Clear {
+			w.add(PartTopic, name, "unmarked objects on topic %s no longer count as TLP:CLEAR, which a suspended party reads: what is kept off it because of that reader could go to the others", name)
 			continue
 		}
 		if slices.ContainsFunc(w.news, func(s scope) bool {
