@@ -114,17 +114,22 @@ func (v *TemplateValues) writeParties(w *yamlWriter) {
 		strings.Join(PartyKinds()[:7], ", ")+",", strings.Join(PartyKinds()[7:], ", ")+".")
 	w.WriteString("parties:\n")
 	for _, p := range v.Parties {
-		w.line("  - ", "handle", p.Handle)
-		w.line("    ", "name", quote(p.Name))
-		w.line("    ", "id", quote(p.ID.String()))
-		w.line("    ", "root", p.Root.String())
-		w.line("    ", "kind", p.Kind)
-		if p.Country != "" {
-			w.line("    ", "country", quote(p.Country))
-		}
-		if len(p.Roles) > 0 {
-			w.line("    ", "roles", "["+strings.Join(p.Roles, ", ")+"]")
-		}
+		w.party(p)
+	}
+}
+
+// party writes one entry of the parties.
+func (w *yamlWriter) party(p Party) {
+	w.line("  - ", "handle", p.Handle)
+	w.line("    ", "name", quote(p.Name))
+	w.line("    ", "id", quote(p.ID.String()))
+	w.line("    ", "root", p.Root.String())
+	w.line("    ", "kind", p.Kind)
+	if p.Country != "" {
+		w.line("    ", "country", quote(p.Country))
+	}
+	if len(p.Roles) > 0 {
+		w.line("    ", "roles", "["+strings.Join(p.Roles, ", ")+"]")
 	}
 }
 

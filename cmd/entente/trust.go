@@ -325,7 +325,7 @@ Say what kind of organisation a party is with --kind HANDLE=KIND.
 
 NAME.tests.yaml beside it gets test cases of every clause, see agreements test.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			parties, err := partiesOf(records, kinds)
+			parties, err := partiesOf("agreements new", records, kinds)
 			if err != nil {
 				return err
 			}
@@ -353,8 +353,7 @@ NAME.tests.yaml beside it gets test cases of every clause, see agreements test.`
 }
 
 // partiesOf reads parties from member records; a kind defaults to company.
-func partiesOf(files, kinds []string) ([]protocol.Party, error) {
-	const op = "agreements new"
+func partiesOf(op string, files, kinds []string) ([]protocol.Party, error) {
 	kindOf := map[string]string{}
 	for _, k := range kinds {
 		handle, kind, ok := strings.Cut(k, "=")

@@ -256,6 +256,15 @@ func (c *Client) Agreement(ctx context.Context, name string) (node.AgreementInfo
 	return ask[node.AgreementInfo](ctx, c, get("/agreements/"+at))
 }
 
+// Logs asks how far the node holds the logs of an agreement.
+func (c *Client) Logs(ctx context.Context, agreement string) ([]node.LogInfo, error) {
+	at, err := segment("agreement", agreement)
+	if err != nil {
+		return nil, err
+	}
+	return ask[[]node.LogInfo](ctx, c, get("/agreements/"+at+"/logs"))
+}
+
 // Invite asks for a ticket to a public agreement; valid 0 leaves its life to the
 // node.
 func (c *Client) Invite(ctx context.Context, agreement string, valid time.Duration) (string, error) {

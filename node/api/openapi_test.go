@@ -64,7 +64,7 @@ func TestRoutesAreDescribed(t *testing.T) {
 // described are the types behind the schemas.
 func described() []reflect.Type {
 	return []reflect.Type{
-		reflect.TypeFor[Failure](), reflect.TypeFor[Event](), reflect.TypeFor[Health](), reflect.TypeFor[Ticket](), reflect.TypeFor[Upload](), reflect.TypeFor[Values](), reflect.TypeFor[node.StatementRequest](), reflect.TypeFor[node.StatementInfo](), reflect.TypeFor[Burial](), reflect.TypeFor[node.Erasure](), reflect.TypeFor[node.ErasureReceipt](),
+		reflect.TypeFor[Failure](), reflect.TypeFor[Event](), reflect.TypeFor[Health](), reflect.TypeFor[Ticket](), reflect.TypeFor[Upload](), reflect.TypeFor[Values](), reflect.TypeFor[node.StatementRequest](), reflect.TypeFor[node.StatementInfo](), reflect.TypeFor[Burial](), reflect.TypeFor[node.Erasure](), reflect.TypeFor[node.LogInfo](), reflect.TypeFor[node.ErasureReceipt](),
 		reflect.TypeFor[node.Status](), reflect.TypeFor[node.MemberInfo](), reflect.TypeFor[node.Imported](), reflect.TypeFor[node.SearchQuery](),
 		reflect.TypeFor[node.AuditQuery](), reflect.TypeFor[node.LookupAnswer](), reflect.TypeFor[node.Explanation](), reflect.TypeFor[node.CompareRequest](),
 	}
@@ -224,6 +224,7 @@ func operations(c *Client) map[string]func(context.Context) error {
 			_, err := c.Invite(ctx, "harbour", 36*time.Hour+time.Millisecond)
 			return err
 		},
+		"GET /v1/agreements/{name}/logs": func(ctx context.Context) error { _, err := c.Logs(ctx, "harbour"); return err },
 		"POST /v1/agreements/{name}/statements": func(ctx context.Context) error {
 			_, err := c.Declare(ctx, "harbour", node.StatementRequest{Kind: "suspension", Party: "vendor", Text: "a reason"})
 			return err

@@ -42,6 +42,7 @@ func (s *Server) routes() []route {
 		{pattern: "GET /v1/agreements", handle: s.agreements},
 		{pattern: "GET /v1/agreements/{name}", handle: s.agreement},
 		{pattern: "POST /v1/agreements/{name}/invite", query: []string{"valid"}, handle: s.invite},
+		{pattern: "GET /v1/agreements/{name}/logs", handle: s.logs},
 		{pattern: "POST /v1/agreements/{name}/statements", body: true, handle: s.declare},
 		{pattern: "POST /v1/agreements/compare", body: true, handle: s.compare},
 		{pattern: "POST /v1/documents", body: true, handle: s.documents},

@@ -25,6 +25,7 @@ type Service interface {
 	Invite(ctx context.Context, agreement string, valid time.Duration) (string, error)
 	Declare(ctx context.Context, agreement string, r node.StatementRequest) (node.StatementInfo, error)
 	Compare(ctx context.Context, q node.CompareRequest, progress func(node.Progress)) (node.Comparison, error)
+	Logs(ctx context.Context, agreement string) ([]node.LogInfo, error)
 	Erase(ctx context.Context, ids []string, reason string) ([]node.Erasure, error)
 	Erasures(ctx context.Context) ([]node.Erasure, error)
 	Ping(ctx context.Context, member string) ([]node.NodeInfo, error)

@@ -106,6 +106,9 @@ func (f *fake) Declare(context.Context, string, node.StatementRequest) (node.Sta
 	return told[node.StatementInfo](f)
 }
 
+// Logs implements Service.
+func (f *fake) Logs(context.Context, string) ([]node.LogInfo, error) { return told[[]node.LogInfo](f) }
+
 // Erase implements Service.
 func (f *fake) Erase(context.Context, []string, string) ([]node.Erasure, error) {
 	return told[[]node.Erasure](f)
