@@ -269,11 +269,10 @@ func (w *world) takeAgreements(documents []named, now time.Time) {
 
 func (w *world) settleState(g *governing, signedEver map[protocol.MemberID]bool, now time.Time) {
 	a := g.doc
-	unsigned := 0
 	for _, p := range a.Parties {
 		g.party = g.party || p.ID == w.self
 		if !signedEver[p.ID] {
-			unsigned++
+			g.unsigned = append(g.unsigned, p.ID)
 			continue
 		}
 		m := w.members[p.ID]
@@ -299,10 +298,9 @@ func (w *world) settleState(g *governing, signedEver map[protocol.MemberID]bool,
 	}
 	switch {
 	case g.state == stateWaiting:
-	case unsigned > 0:
-		// A party is bound by its own signature alone, so nothing flows under
-		// a document that names one who has not signed.
-		g.state, g.missing = stateWaiting, unsigned
+	case slices.Contains(g.unsigned, w.self):
+		// A party is bound by its own signature alone: the others share without it.
+		g.state, g.missing = stateWaiting, 1
 	case now.Before(a.From):
 		g.state = stateNotYet
 	case !now.Before(a.Until):

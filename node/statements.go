@@ -132,6 +132,7 @@ type halt struct {
 	until time.Time
 	text  string
 	by    protocol.MemberID // who suspended it; zero: it withdrew itself, or the document says so
+	early bool              // it has not signed yet
 }
 
 // halt settles which parties get and give nothing: those that an entitled party
@@ -167,6 +168,11 @@ func (w *world) halt(g *governing, said *statements, now time.Time) {
 			g.halted[p.ID] = halt{text: fmt.Sprintf("version %d of the agreement suspends %s", g.doc.Version, p.Handle)}
 		}
 	}
+	for _, m := range g.unsigned {
+		if p := g.doc.Party(m); p != nil {
+			g.halted[m] = halt{early: true, text: fmt.Sprintf("%s has signed no version of the agreement yet", p.Handle)}
+		}
+	}
 	if over := g.over(w.self); g.party && g.inForce() && over.text != "" {
 		g.state, g.withdrawn, g.terminated = stateWithdrawn, over.text, over.since
 	}
@@ -182,10 +188,10 @@ func (g *governing) over(self protocol.MemberID) halt {
 	var last halt
 	for _, p := range g.doc.Parties {
 		h := g.halted[p.ID]
-		if p.ID == self && h.permanent() && !p.Suspended {
+		if p.ID == self && h.permanent() && !p.Suspended && !h.early {
 			return h
 		}
-		if !h.permanent() || p.Suspended {
+		if !h.permanent() || p.Suspended || h.early {
 			left++
 			continue
 		}

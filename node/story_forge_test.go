@@ -143,16 +143,39 @@ func (s *story) tailShows(at *resident) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// write makes a document of the story's: an agreement in the version that is
-// asked for, signed by whom is asked for.
+// write makes a document of the story's: an agreement in the version that is asked
+// for, or the one that was written last again, signed by whom is asked for.
 func (s *story) write(t *testing.T, d *datadriven.TestData, arg func(string) string) string {
 	t.Helper()
-	var parties, signers []*resident
-	for _, h := range strings.Split(arg("parties"), "+") {
-		parties = append(parties, s.lab.members[h])
-	}
+	var signers []*resident
 	for _, h := range strings.Split(arg("signed"), "+") {
 		signers = append(signers, s.lab.members[h])
+	}
+	s.signatures = nil
+	if !d.HasArg("again") {
+		s.payload = s.draft(d, arg)
+	}
+	if label := arg("label"); label != "" {
+		s.labels[label] = s.payload
+	}
+	for _, p := range signers {
+		sig := protocol.SignDocument(protocol.AgreementType, s.payload, p.record.Member, p.keys[protocol.RootKey])
+		if d.HasArg("wrong") {
+			sig.Bytes[7] ^= 1
+		}
+		s.signatures = append(s.signatures, sig)
+	}
+	if a, err := protocol.ParseAgreement(s.payload); err == nil && a.Version == 1 && s.firsts[a.Name] == nil {
+		s.firsts[a.Name] = a
+	}
+	return ""
+}
+
+// draft is the text of an agreement, in the version that is asked for.
+func (s *story) draft(d *datadriven.TestData, arg func(string) string) []byte {
+	var parties []*resident
+	for _, h := range strings.Split(arg("parties"), "+") {
+		parties = append(parties, s.lab.members[h])
 	}
 	text := string(agreementText(arg("name"), "private", d.Input+"\n", parties...))
 	if days := arg("days"); days != "" {
@@ -175,21 +198,7 @@ func (s *story) write(t *testing.T, d *datadriven.TestData, arg func(string) str
 		secret, _, _ = strings.Cut(secret, "\n")
 		text = strings.Replace(text, secret, fmt.Sprintf("\"%x\"", sha256.Sum256([]byte("secret of version "+version+d.Input))), 1)
 	}
-	s.payload, s.signatures = []byte(text), nil
-	if label := arg("label"); label != "" {
-		s.labels[label] = s.payload
-	}
-	for _, p := range signers {
-		sig := protocol.SignDocument(protocol.AgreementType, s.payload, p.record.Member, p.keys[protocol.RootKey])
-		if d.HasArg("wrong") {
-			sig.Bytes[7] ^= 1
-		}
-		s.signatures = append(s.signatures, sig)
-	}
-	if a, err := protocol.ParseAgreement(s.payload); err == nil && a.Version == 1 && s.firsts[a.Name] == nil {
-		s.firsts[a.Name] = a
-	}
-	return ""
+	return []byte(text)
 }
 
 // take gives the document of the story to a node, or its signatures alone.

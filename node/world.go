@@ -108,6 +108,7 @@ type governing struct {
 	proposals []*protocol.Agreement
 	signed    map[protocol.MemberID]bool // of doc
 	bound     map[protocol.MemberID]bool // parties of doc that have signed this or an earlier version
+	unsigned  []protocol.MemberID        // parties of doc that have signed no version: they get and give nothing
 	missing   int                        // signatures of doc still wanting
 	state     string
 	party     bool
@@ -211,6 +212,9 @@ func (g *governing) stateText() string {
 	day := func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 	switch g.state {
 	case stateWaiting:
+		if _, valid := g.valid[g.doc.Hash]; valid {
+			return "this member has not signed it; those who have share without it"
+		}
 		if g.missing == 1 {
 			return "1 signature is missing"
 		}

@@ -15,7 +15,8 @@ import (
 // can be made again from the document, the facts and the moment.
 type Facts struct {
 	// Suspended are the parties that are suspended, until and not at a moment. A
-	// party that its document suspends is so without end.
+	// party that its document suspends is so without end; one that has left, or has
+	// not signed yet, until the year 9999.
 	Suspended map[protocol.MemberID]time.Time
 	// Entitled has, for each contribution by its name, the parties that a signed
 	// score or the time of grace entitles, until and not at a moment.
@@ -144,6 +145,10 @@ func (r *Rules) over(now int64) bool {
 	return now >= s.from && (now >= s.until || now >= s.basis || now >= s.terminated)
 }
 
+// forGood is the year 9999, up to which nobody waits: who is suspended until then
+// has left, or has not come yet.
+const forGood = 253370764800_000_000
+
 // suspended says that a party is suspended at a moment, or "".
 func (r *Rules) suspended(party int, now int64) string {
 	until := r.state.suspended[party]
@@ -152,6 +157,8 @@ func (r *Rules) suspended(party int, now int64) string {
 		return ""
 	case until == math.MaxInt64:
 		return "the agreement says that " + r.readers[party].Handle + " is suspended"
+	case until >= forGood:
+		return r.readers[party].Handle + " has no part in the agreement"
 	default:
 		return r.readers[party].Handle + " is suspended until " + day(time.UnixMicro(until))
 	}
