@@ -28,9 +28,10 @@ type fake struct {
 	synced    int
 	topics    []string // of what Check was asked about
 	busy      chan struct{}
-	refuse    bool                                                           // Take refuses everything
-	onTake    func()                                                         // called by Take, outside the lock
-	onDocs    func(agreement protocol.AgreementID, docs []protocol.Document) // called by TakeDocuments
+	refuse    bool                                                                                                                           // Take refuses everything
+	guest     func(transport protocol.PublicKey, door protocol.Hash, secret [32]byte, docs []protocol.Document) ([]protocol.Document, error) // called by Guest
+	onTake    func()                                                                                                                         // called by Take, outside the lock
+	onDocs    func(agreement protocol.AgreementID, docs []protocol.Document)                                                                 // called by TakeDocuments
 }
 
 type entry struct {
@@ -234,6 +235,13 @@ func (f *fake) TakeDocuments(_ context.Context, _ protocol.Peer, agreement proto
 		f.onDocs(agreement, documents)
 	}
 	return nil
+}
+
+func (f *fake) Guest(_ context.Context, transport protocol.PublicKey, door protocol.Hash, secret [32]byte, docs []protocol.Document) ([]protocol.Document, error) {
+	if f.guest == nil {
+		return nil, errors.New("nobody is invited")
+	}
+	return f.guest(transport, door, secret, docs)
 }
 
 func (f *fake) Event(e protocol.PeerEvent) {
