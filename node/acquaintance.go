@@ -59,9 +59,8 @@ func (n *Node) between(w *world, other protocol.MemberID) []protocol.Document {
 func (g *governing) concerning(a, b protocol.MemberID) []kept[*protocol.Agreement] {
 	wanted := map[protocol.Hash]bool{}
 	for _, v := range slices.Backward(g.versions) {
-		standing := v.parsed.Hash == g.doc.Hash || slices.Contains(g.heads, v.parsed) || slices.Contains(g.proposals, v.parsed)
 		signers := protocol.Signers(v.document, v.parsed)
-		if standing && v.parsed.Party(a) != nil && v.parsed.Party(b) != nil && (slices.Contains(signers, a) || slices.Contains(signers, b)) {
+		if g.stillStands(v.parsed) && v.parsed.Party(a) != nil && v.parsed.Party(b) != nil && (slices.Contains(signers, a) || slices.Contains(signers, b)) {
 			wanted[v.parsed.Hash] = true
 		}
 		if wanted[v.parsed.Hash] { // older ones come later in this loop
@@ -304,4 +303,31 @@ func (n *Node) takeFromAcquaintance(_ context.Context, member protocol.MemberID,
 		return errNotAvailable("take documents")
 	}
 	return n.takeShared(member, peerText(from), documents)
+}
+
+// waitsFor reports whether a version counts or is proposed, names a member, and the
+// member has not signed it.
+func (g *governing) waitsFor(v kept[*protocol.Agreement], member protocol.MemberID) bool {
+	return g.stillStands(v.parsed) && v.parsed.Party(member) != nil && !slices.Contains(protocol.Signers(v.document, v.parsed), member)
+}
+
+// stillStands reports whether a version counts, is one of several heads, or is
+// proposed.
+func (g *governing) stillStands(a *protocol.Agreement) bool {
+	same := func(o *protocol.Agreement) bool { return o.Hash == a.Hash }
+	return a.Hash == g.doc.Hash || slices.ContainsFunc(g.heads, same) || slices.ContainsFunc(g.proposals, same)
+}
+
+// closes names the members whose logs a version is the first to close.
+func (w *world) closes(g *governing, a *protocol.Agreement) []string {
+	var out []string
+	for _, cut := range a.Cuts {
+		old := slices.ContainsFunc(g.versions, func(v kept[*protocol.Agreement]) bool {
+			return slices.Contains(a.Previous, v.parsed.Hash) && slices.Contains(v.parsed.Cuts, cut)
+		})
+		if name := w.readerNameIn(g, cut.Member); !old && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
 }

@@ -440,10 +440,9 @@ func (n *Node) takeFetched(documents []protocol.Document, id protocol.AgreementI
 // ticketLife is how long a ticket is good unless it is said otherwise.
 const ticketLife = 365 * 24 * time.Hour
 
-// Invite makes a ticket by which anyone can join a public agreement, or to a private
-// one an invite for one member (Offer). valid is how long it lasts; 0 means a year,
-// or for an invite 7 days.
-func (n *Node) Invite(ctx context.Context, agreement string, valid time.Duration) (string, error) {
+// Invite makes a ticket by which anyone can join a public agreement. valid is
+// how long it lasts; 0 means a year. Offer makes invites of every kind.
+func (n *Node) Invite(_ context.Context, agreement string, valid time.Duration) (string, error) {
 	const op = "invite"
 	w := n.world.Load()
 	g, err := w.agreement(agreement)
@@ -451,12 +450,8 @@ func (n *Node) Invite(ctx context.Context, agreement string, valid time.Duration
 		return "", err
 	}
 	if !g.public() {
-		q := InviteRequest{Agreement: agreement}
-		if valid > 0 {
-			q.Valid = valid.String()
-		}
-		made, err := n.Offer(ctx, q)
-		return made.Ticket, err
+		return "", protocol.E(protocol.Invalid, op, fmt.Errorf("%s is private: there is no ticket to it that anyone may use", g.doc.Name),
+			"invite one member: entente agreements invite "+g.doc.Name)
 	}
 	net := n.networks[publicHost]
 	if net == nil {
@@ -495,7 +490,9 @@ func (n *Node) Agreements(_ context.Context, name string) ([]AgreementInfo, erro
 			info.Document, info.Signatures = string(v.document.Payload), string(protocol.EncodeSignatures(v.document.Signatures))
 		}
 		_, valid := g.valid[v.parsed.Hash]
-		info.Versions = append(info.Versions, versionInfo(v, v.parsed.Hash == g.doc.Hash, valid))
+		shown := versionInfo(v, v.parsed.Hash == g.doc.Hash, valid)
+		shown.Waits, shown.Closed = g.waitsFor(v, n.cfg.Member), w.closes(g, v.parsed)
+		info.Versions = append(info.Versions, shown)
 	}
 	return []AgreementInfo{info}, nil
 }
@@ -551,6 +548,9 @@ func (w *world) agreementInfo(g *governing) AgreementInfo {
 	info := AgreementInfo{
 		ID: a.ID.String(), Name: a.Name, Title: a.Title, Version: a.Version, Visibility: string(a.Visibility),
 		State: g.state, From: a.From, Until: a.Until, Missing: g.missing, Parties: []PartyInfo{}, Topics: []string{}, Signed: []string{},
+	}
+	for _, p := range g.proposals {
+		info.Proposed = max(info.Proposed, p.Version)
 	}
 	for _, t := range a.Topics {
 		info.Topics = append(info.Topics, t.Name)

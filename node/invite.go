@@ -179,12 +179,11 @@ func (n *Node) Offer(ctx context.Context, q InviteRequest) (InviteInfo, error) {
 			return InviteInfo{}, err
 		}
 		if g.public() {
-			ticket, err := n.Invite(ctx, q.Agreement, valid)
-			life := valid
-			if life <= 0 {
-				life = ticketLife
+			if valid <= 0 {
+				valid = ticketLife
 			}
-			return InviteInfo{Ticket: ticket, Agreement: g.doc.Name, State: "open", Made: made.Made, Expires: made.Made.Add(life)}, err
+			ticket, err := n.Invite(ctx, g.doc.ID.String(), valid)
+			return InviteInfo{Ticket: ticket, Agreement: g.doc.Name, State: "open", Made: made.Made, Expires: made.Made.Add(valid)}, err
 		}
 		made.Agreement = g.doc.ID
 	}
