@@ -62,7 +62,7 @@ func (g *guests) knock(id peer.ID, now time.Time) bool {
 		return false
 	}
 	for other, until := range g.until {
-		if !now.Before(until) {
+		if !now.Before(until.Add(3 * tendInterval)) { // by then its connection is closed
 			delete(g.until, other)
 		}
 	}
