@@ -208,6 +208,7 @@ type AgreementInfo struct {
 	Topics     []string    `json:"topics"`
 	Signed     []string    `json:"signed"`             // handles
 	Missing    int         `json:"missing"`            // signatures still needed
+	Proposed   uint64      `json:"proposed,omitzero"`  // the highest version that is proposed and not valid yet
 	Document   string      `json:"document,omitempty"` // text as signed; where one agreement was asked for
 	// Signatures are the lines of that text's signatures file.
 	Signatures string `json:"signatures,omitempty"`
@@ -225,6 +226,11 @@ type VersionInfo struct {
 	Signed   []string  `json:"signed"` // handles of its parties that have
 	Counts   bool      `json:"counts"` // it is the version that the agreement's state speaks of
 	Valid    bool      `json:"valid"`  // those whom it and the version before it demand have signed
+	// Waits says that it counts or is proposed, names this member, and that this
+	// member has not signed it.
+	Waits bool `json:"waits,omitzero"`
+	// Closed are the members whose logs it is the first to close, by handle.
+	Closed []string `json:"closed,omitempty"`
 }
 
 // PartyInfo tells about a party of an agreement.

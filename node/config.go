@@ -56,6 +56,10 @@ type Network interface {
 	Sync(agreement protocol.AgreementID)
 	// Fetch gets the documents of a public agreement from a host at addresses.
 	Fetch(ctx context.Context, addresses []string, agreement protocol.AgreementID) ([]protocol.Document, error)
+	// Doors says which invites are open, by their doors, and whether strangers may
+	// come in to show one; Call shows one to its maker and returns the answer.
+	Doors(doors []protocol.Hash, strangers bool)
+	Call(ctx context.Context, addresses []string, secret [32]byte, documents []protocol.Document) ([]protocol.Document, error)
 	// Peers, Ping, Addresses and PeerID tell about the host and its peers.
 	Peers() []protocol.PeerStatus
 	Ping(ctx context.Context, transport protocol.PublicKey) (time.Duration, error)

@@ -28,7 +28,10 @@ func (n *Node) rebuild() error {
 		self: n.cfg.Member, until: now.Add(24 * time.Hour),
 		agreements: map[protocol.AgreementID]*governing{}, members: map[protocol.MemberID]*member{},
 		keys: map[authorKey]protocol.PublicKey{}, retired: map[authorKey]bool{},
-		identities: map[string]protocol.MemberID{},
+		identities: map[string]protocol.MemberID{}, circle: slices.Clone(n.circle.Known),
+	}
+	for _, i := range n.circle.Invites {
+		w.change(i.Expires, now)
 	}
 	var records, agreements []named
 	err := n.cfg.Documents.Load(func(kind, name string, version uint64, payload, signatures []byte) error {
@@ -355,6 +358,8 @@ func (n *Node) updateNetworks() error {
 		}
 		lists[at] = append(lists[at], n.membership(w, g))
 	}
+	lists[memberHost] = append(lists[memberHost], n.papers(w)...)
+	n.openDoors()
 	var failed error
 	for at, net := range n.networks {
 		if net != nil {
@@ -427,8 +432,11 @@ func (n *Node) membership(w *world, g *governing) protocol.Membership {
 // public. It implements the network's handler.
 func (n *Node) Documents(reader protocol.Peer, agreement protocol.AgreementID) []protocol.Document {
 	w := n.world.Load()
+	if member, ok := n.acquainted(w, agreement); ok && member == reader.Author.Member {
+		return n.between(w, member)
+	}
 	g := w.agreements[agreement]
-	if g == nil || (!g.public() && !g.stands(reader.Author.Member)) {
+	if g == nil || (!g.public() && !g.stands(reader.Author.Member) && (!g.waits() || !g.isParty(reader.Author.Member))) {
 		return nil
 	}
 	var out []protocol.Document
@@ -456,8 +464,12 @@ func (n *Node) Documents(reader protocol.Peer, agreement protocol.AgreementID) [
 // TakeDocuments takes versions of a known agreement, and records of its
 // parties, from a peer. What does not verify is refused and written down. It
 // implements the network's handler.
-func (n *Node) TakeDocuments(_ context.Context, from protocol.Peer, agreement protocol.AgreementID, documents []protocol.Document) error {
-	if g := n.world.Load().agreements[agreement]; g == nil {
+func (n *Node) TakeDocuments(ctx context.Context, from protocol.Peer, agreement protocol.AgreementID, documents []protocol.Document) error {
+	w := n.world.Load()
+	if member, ok := n.acquainted(w, agreement); ok {
+		return n.takeFromAcquaintance(ctx, member, from, documents)
+	}
+	if g := w.agreements[agreement]; g == nil {
 		return errNotAvailable("take documents")
 	}
 	_, err := n.take(documents, agreement, peerText(from))

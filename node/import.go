@@ -196,7 +196,7 @@ func (w *world) checkFirst(r *protocol.Record, fromPeer bool) error {
 	case m != nil && !named && !w.chained(r):
 		return protocol.E(protocol.Unverified, op, fmt.Errorf("the record of %s is signed by %s, which is no root key of the member that is known here under that id", r.Handle, r.Root),
 			"ask the member by another way which key is right")
-	case fromPeer && !named:
+	case fromPeer && !named && !slices.Contains(w.circle, r.Member):
 		return protocol.Errorf(protocol.Unverified, op, "a peer sent the record of %s, who is in no agreement here", r.Handle)
 	}
 	return nil
@@ -237,7 +237,7 @@ func (n *Node) takeAgreement(d protocol.Document, only protocol.AgreementID, fro
 	}
 	w := n.world.Load()
 	g := w.agreements[a.ID]
-	if g == nil && a.Party(n.cfg.Member) == nil && a.Visibility == protocol.Private {
+	if g == nil && only != a.ID && a.Party(n.cfg.Member) == nil && a.Visibility == protocol.Private {
 		return done, false, protocol.E(protocol.Refused, op, fmt.Errorf("the agreement %s is private, and this member is no party to it", a.Name),
 			"see who the parties are: grep -A3 parties FILE; this member's id: entente status")
 	}
@@ -370,7 +370,8 @@ func (n *Node) noteDocument(d protocol.Document, i Imported, from string, err er
 }
 
 // Join fetches a public agreement by its ticket from any of the hosts that the
-// ticket names, verifies it, and follows its topics from then on.
+// ticket names, verifies it, and follows its topics from then on. By an invite that
+// has a secret it makes this member and the inviter known to each other instead.
 func (n *Node) Join(ctx context.Context, ticket string) (Imported, error) {
 	const op = "join"
 	sealed, err := protocol.ParseInvite(ticket)
@@ -381,12 +382,12 @@ func (n *Node) Join(ctx context.Context, ticket string) (Imported, error) {
 	if !n.now().Before(inv.Expires) {
 		return Imported{}, protocol.E(protocol.Invalid, op, fmt.Errorf("the ticket ran out on %s", inv.Expires.Format(time.RFC3339)), "ask for a new one")
 	}
+	if inv.Secret != nil {
+		return n.meet(ctx, sealed)
+	}
 	net := n.networks[publicHost]
 	if net == nil {
 		return Imported{}, protocol.E(protocol.Invalid, op, errors.New("this node has no public host"), "set public-listen in the configuration")
-	}
-	if inv.Secret != nil {
-		return Imported{}, protocol.E(protocol.Invalid, op, errors.New("this is an invite to a private agreement"), "exchange the files: entente agreements import FILE")
 	}
 	documents, err := net.Fetch(ctx, inv.Addresses, inv.Agreement)
 	if err != nil {
@@ -440,7 +441,7 @@ func (n *Node) takeFetched(documents []protocol.Document, id protocol.AgreementI
 const ticketLife = 365 * 24 * time.Hour
 
 // Invite makes a ticket by which anyone can join a public agreement. valid is
-// how long it lasts; 0 means a year.
+// how long it lasts; 0 means a year. Offer makes invites of every kind.
 func (n *Node) Invite(_ context.Context, agreement string, valid time.Duration) (string, error) {
 	const op = "invite"
 	w := n.world.Load()
@@ -449,8 +450,8 @@ func (n *Node) Invite(_ context.Context, agreement string, valid time.Duration) 
 		return "", err
 	}
 	if !g.public() {
-		return "", protocol.E(protocol.Invalid, op, fmt.Errorf("%s is private: its documents are exchanged as files", g.doc.Name),
-			"export them: entente agreements show "+g.doc.Name)
+		return "", protocol.E(protocol.Invalid, op, fmt.Errorf("%s is private: there is no ticket to it that anyone may use", g.doc.Name),
+			"invite one member: entente agreements invite "+g.doc.Name)
 	}
 	net := n.networks[publicHost]
 	if net == nil {
@@ -489,7 +490,9 @@ func (n *Node) Agreements(_ context.Context, name string) ([]AgreementInfo, erro
 			info.Document, info.Signatures = string(v.document.Payload), string(protocol.EncodeSignatures(v.document.Signatures))
 		}
 		_, valid := g.valid[v.parsed.Hash]
-		info.Versions = append(info.Versions, versionInfo(v, v.parsed.Hash == g.doc.Hash, valid))
+		shown := versionInfo(v, v.parsed.Hash == g.doc.Hash, valid)
+		shown.Waits, shown.Closed = g.waitsFor(v, n.cfg.Member), w.closes(g, v.parsed)
+		info.Versions = append(info.Versions, shown)
 	}
 	return []AgreementInfo{info}, nil
 }
@@ -545,6 +548,9 @@ func (w *world) agreementInfo(g *governing) AgreementInfo {
 	info := AgreementInfo{
 		ID: a.ID.String(), Name: a.Name, Title: a.Title, Version: a.Version, Visibility: string(a.Visibility),
 		State: g.state, From: a.From, Until: a.Until, Missing: g.missing, Parties: []PartyInfo{}, Topics: []string{}, Signed: []string{},
+	}
+	for _, p := range g.proposals {
+		info.Proposed = max(info.Proposed, p.Version)
 	}
 	for _, t := range a.Topics {
 		info.Topics = append(info.Topics, t.Name)

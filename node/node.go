@@ -33,11 +33,13 @@ type Node struct {
 
 	world atomic.Pointer[world] // replaced by rebuild under docs
 
-	docs     sync.Mutex // serialises changes of documents; owns rules and said
+	docs     sync.Mutex // serialises changes of documents; owns rules, said, circle and spurned
 	rules    map[protocol.Hash]ruled
 	said     map[protocol.AgreementID]*statements
-	networks [2]Network // member and public host; set by Attach before Run
-	logs     logbook    // this node's own logs
+	circle   circle
+	spurned  map[protocol.Hash]bool // drafts whose refusal is written down
+	networks [2]Network             // member and public host; set by Attach before Run
+	logs     logbook                // this node's own logs
 	incoming chan *delivery
 	parsed   chan []*delivery
 	outgoing chan outgoing
@@ -85,7 +87,7 @@ func New(cfg Config) (*Node, error) {
 	n.held.init()
 	n.logs.init()
 	n.graves.init()
-	if err := n.rebuild(); err != nil {
+	if err := errors.Join(n.loadCircle(), n.rebuild()); err != nil {
 		return nil, err
 	}
 	return n, nil

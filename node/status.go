@@ -79,7 +79,7 @@ func (n *Node) findings(w *world, s *Status) []Finding {
 				add("party-halted", Warning, "entente agreements show "+g.doc.Name, "under %s, %s gets and gives nothing: %s", g.doc.Name, p.Handle, h.text)
 			}
 			if g.party && p.ID != n.cfg.Member && w.members[p.ID] == nil {
-				add("record-missing", Warning, "ask them for it, then: entente members add FILE",
+				add("record-missing", Warning, "invite them: entente agreements invite; or ask them for it, then: entente members add FILE",
 					"the member record of %s, a party to %s, is not here: nothing can be exchanged with them", p.Handle, g.doc.Name)
 			}
 		}

@@ -201,14 +201,15 @@ func (s *story) draft(d *datadriven.TestData, arg func(string) string) []byte {
 	return []byte(text)
 }
 
-// take gives the document of the story to a node, or its signatures alone.
-func (s *story) take(at *resident, signaturesOnly bool) string {
+// take gives the document of the story to a node, or its signatures alone; unless
+// alone, with the records of all members.
+func (s *story) take(at *resident, signaturesOnly, alone bool) string {
 	payload := s.payload
 	if signaturesOnly {
 		payload = nil
 	}
 	for _, r := range s.lab.members {
-		if r != at {
+		if r != at && !alone {
 			at.take(r.documents[0])
 		}
 	}

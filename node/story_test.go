@@ -29,7 +29,7 @@ func TestStories(t *testing.T) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &story{
-					lab: newLab(t), tails: map[string]*follower{}, stops: map[string]context.CancelFunc{}, firsts: map[string]*protocol.Agreement{}, labels: map[string][]byte{},
+					lab: newLab(t), tails: map[string]*follower{}, stops: map[string]context.CancelFunc{}, firsts: map[string]*protocol.Agreement{}, labels: map[string][]byte{}, tickets: map[string]string{},
 				}
 				datadriven.RunTest(t, file, func(t *testing.T, d *datadriven.TestData) string { return s.play(t, d) })
 			})
@@ -46,6 +46,7 @@ type story struct {
 	labels     map[string][]byte              // payloads of documents, by label
 	payload    []byte                         // of the document that was written last
 	signatures []protocol.Signature
+	tickets    map[string]string // by label
 }
 
 func (s *story) play(t *testing.T, d *datadriven.TestData) string {
@@ -134,7 +135,7 @@ func (s *story) play(t *testing.T, d *datadriven.TestData) string {
 	case "compare":
 		return s.compare(t, at, d)
 	case "import":
-		return s.take(at, d.HasArg("signatures"))
+		return s.take(at, d.HasArg("signatures"), d.HasArg("alone"))
 	case "holds":
 		return s.holds(reading(t, arg("purpose")), at, arg("topic"))
 	case "lookup":
@@ -145,6 +146,8 @@ func (s *story) play(t *testing.T, d *datadriven.TestData) string {
 		return s.explain(at, arg("object"), arg("for"))
 	case "findings":
 		return s.findings(at)
+	case "invite", "invites", "revoke", "meet", "sign":
+		return s.introduce(t, d, at, arg)
 	case "knows":
 		return s.knows(at)
 	}

@@ -28,6 +28,7 @@ type world struct {
 	retired    map[authorKey]bool           // keys of closed nodes: valid up to closing positions only
 	identities map[string]protocol.MemberID // STIX identity → the member that bound it
 	closed     protocol.ClosedLogs
+	circle     []protocol.MemberID // who is known by an invite
 	findings   []Finding
 }
 

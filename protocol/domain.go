@@ -20,6 +20,10 @@ const (
 	domainStatementSignature = "entente statement v1\x00"
 	domainStatement          = "entente statement hash v1\x00"
 	domainInviteSignature    = "entente invite v1\x00"
+	domainInviteDoor         = "entente invite door v1\x00"
+	domainInviteMark         = "entente invite mark v1\x00"
+	domainIntroduction       = "entente introduction v1\x00"
+	domainAcquaintance       = "entente acquaintance v1\x00"
 )
 
 // domainHash returns SHA-256 over the domain and the parts.

@@ -18,6 +18,13 @@ type Membership struct {
 	// nothing of the topic is announced or sent to their nodes.
 	Barred map[string][]MemberID
 	Nodes  []Peer // nodes of the parties other than this one
+	// Papers says that nothing passes but documents and pings: an agreement that
+	// is not in force yet, or what two members who know each other by an invite
+	// have to tell each other.
+	Papers bool
+	// Held, with Papers, is a digest of what this node has to tell. When it
+	// changes the others are asked to ask.
+	Held Hash
 	// Sources are multiaddrs with /p2p of other hosts that hold a public
 	// agreement, as tickets name them.
 	Sources []string

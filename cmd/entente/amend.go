@@ -65,7 +65,7 @@ what comes beyond it is refused. Clauses that name the party alone are left out.
 	}
 	cmd.Flags().StringVarP(&out, "output", "o", "", "file to write (- for standard output)")
 	cmd.Flags().StringArrayVar(&changes.expel, "expel", nil, "handle of a party that leaves; repeat for each")
-	cmd.Flags().StringArrayVar(&changes.admit, "admit", nil, "member record of a party that comes (.yaml); repeat for each")
+	cmd.Flags().StringArrayVar(&changes.admit, "admit", nil, "handle of a member whose record is here, or the file of its record, that becomes a party; repeat for each")
 	cmd.Flags().StringArrayVar(&changes.kinds, "kind", nil, "HANDLE=KIND, what kind of organisation a party that comes is")
 	cmd.Flags().StringArrayVar(&changes.suspend, "suspend", nil, "handle of a party that gets and gives nothing while the version counts")
 	cmd.Flags().StringArrayVar(&changes.reinstate, "reinstate", nil, "handle of a party that the version before suspends")
@@ -90,7 +90,7 @@ func (c *cli) currentText(cmd *cobra.Command, arg string) ([]byte, error) {
 // leaves end is asked of the node.
 func (c *cli) changes(cmd *cobra.Command, a *protocol.Agreement, flags amendment) (protocol.Changes, error) {
 	const op = "agreements amend"
-	admit, err := partiesOf(op, flags.admit, flags.kinds)
+	admit, err := c.partiesOf(op, flags.admit, flags.kinds)
 	out := protocol.Changes{Expel: flags.expel, Admit: admit, Suspend: flags.suspend, Reinstate: flags.reinstate}
 	if err != nil || len(flags.expel) == 0 {
 		return out, err
@@ -131,7 +131,7 @@ func (c *cli) writeNew(cmd *cobra.Command, op, out string, text []byte) error {
 	if c.json {
 		return printJSON(cmd.OutOrStdout(), map[string]string{"file": out})
 	}
-	_, err := fmt.Fprintf(cmd.ErrOrStderr(), "Wrote %s. Read and edit it, then: entente agreements sign %s\n", out, out)
+	_, err := fmt.Fprintf(cmd.ErrOrStderr(), "Wrote %s. Read and edit it, then: entente agreements propose %s (or sign it, and send the files)\n", out, out)
 	return err
 }
 
@@ -167,8 +167,17 @@ func (c *cli) agreementsHistory() *cobra.Command {
 			fmt.Fprintln(t, "VERSION\tFROM\tUNTIL\tSIGNED BY\tSHA-256\t")
 			for _, v := range a.Versions {
 				mark := ""
-				if v.Counts {
+				switch {
+				case v.Counts:
 					mark = a.State
+				case !v.Valid:
+					mark = "proposed"
+				}
+				if len(v.Closed) > 0 {
+					mark = strings.TrimSpace(mark + " closes the logs of " + strings.Join(v.Closed, " "))
+				}
+				if v.Waits {
+					mark = strings.TrimSpace(mark + " waits for you")
 				}
 				fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\n", v.Version, v.From.Format("2006-01-02"), v.Until.Format("2006-01-02"), strings.Join(v.Signed, " "), v.Hash[:12], mark)
 			}

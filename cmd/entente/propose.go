@@ -16,13 +16,11 @@ func (c *cli) agreementsPropose() *cobra.Command {
 	var keyPath string
 	var yes bool
 	cmd := &cobra.Command{
-		Use: "propose FILE", Short: "Sign a new version and pass it to the other parties' nodes", Args: cobra.ExactArgs(1),
-		Long: `Signs the new version of an agreement in FILE with this member's root key and
-gives it to the running node, from which the nodes of the parties of the version
-in force get it. They look at it and sign it with: entente agreements accept NAME.
-
-A first version has no parties that are bound yet: send it as a file, and import
-what comes back.`,
+		Use: "propose FILE", Short: "Sign an agreement or a new version of one, and pass it to the other parties' nodes", Args: cobra.ExactArgs(1),
+		Long: `Signs the agreement in FILE with this member's root key and gives it to the running
+node, from which the other parties' nodes get it: those of the version in force,
+and whom this member knows by an invite (entente agreements invite). They look at it
+and sign it with: entente agreements accept NAME. Signatures come back by themselves.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			payload, signatures, err := readDocument(cmd.InOrStdin(), args[0])
 			if err != nil {
@@ -81,28 +79,32 @@ where several have that number). What it changes is shown first, as agreements
 compare does; one by which anything may newly flow to someone is signed only after
 a person's yes, on a terminal or with --yes.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			const op = "agreements accept"
-			a, err := c.client().Agreement(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			v, err := proposed(a, args[0])
-			if err != nil {
-				return err
-			}
-			if a, err = c.client().Agreement(cmd.Context(), a.ID+"@"+v.Hash); err != nil {
-				return err
-			}
-			if v.Version == 1 && !yes {
-				return protocol.E(protocol.Refused, op, fmt.Errorf("version %d of %s (sha256 %s), signed by %s so far, would be signed", v.Version, a.Name, v.Hash, orNobody(v.Signed)),
-					fmt.Sprintf("read it: entente agreements show %s@%s; then say so again with --yes", a.Name, v.Hash[:12]))
-			}
-			return c.signInto(cmd, op, fmt.Sprintf("%s@%d", a.Name, v.Version), []byte(a.Document), []byte(a.Signatures), keyPath, yes)
+			return c.acceptNamed(cmd, "agreements accept", args[0], keyPath, yes)
 		},
 	}
 	cmd.Flags().StringVar(&keyPath, "key", "", "file of the root key (default HOME/keys/root.key)")
 	cmd.Flags().BoolVar(&yes, "yes", false, "say yes to what may newly flow")
 	return cmd
+}
+
+// acceptNamed signs a version that the node keeps.
+func (c *cli) acceptNamed(cmd *cobra.Command, op, name, keyPath string, yes bool) error {
+	a, err := c.client().Agreement(cmd.Context(), name)
+	if err != nil {
+		return err
+	}
+	v, err := proposed(a, name)
+	if err != nil {
+		return err
+	}
+	if a, err = c.client().Agreement(cmd.Context(), a.ID+"@"+v.Hash); err != nil {
+		return err
+	}
+	if v.Version == 1 && !yes {
+		return protocol.E(protocol.Refused, op, fmt.Errorf("version %d of %s (sha256 %s), signed by %s so far, would be signed", v.Version, a.Name, v.Hash, orNobody(v.Signed)),
+			fmt.Sprintf("read it: entente agreements show %s@%s; then say so again with --yes", a.Name, v.Hash[:12]))
+	}
+	return c.signInto(cmd, op, fmt.Sprintf("%s@%d", a.Name, v.Version), []byte(a.Document), []byte(a.Signatures), keyPath, yes)
 }
 
 func orNobody(handles []string) string {
@@ -113,12 +115,12 @@ func orNobody(handles []string) string {
 }
 
 // proposed chooses the version that is meant: the one behind an @, or the newest
-// that is not valid yet.
+// that waits for this member's signature.
 func proposed(a node.AgreementInfo, asked string) (node.VersionInfo, error) {
 	shown := protocol.PayloadHash([]byte(a.Document)).String()
 	named := strings.Contains(asked, "@")
 	for _, v := range slices.Backward(a.Versions) {
-		if named && v.Hash == shown || !named && !v.Valid {
+		if named && v.Hash == shown || !named && v.Waits {
 			return v, nil
 		}
 	}

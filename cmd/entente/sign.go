@@ -16,10 +16,12 @@ func (c *cli) agreementsSign() *cobra.Command {
 	var keyPath string
 	var dryRun, yes bool
 	cmd := &cobra.Command{
-		Use: "sign FILE", Short: "Sign an agreement with this member's root key", Args: cobra.ExactArgs(1),
+		Use: "sign FILE|NAME", Short: "Sign an agreement with this member's root key", Args: cobra.ExactArgs(1),
 		Long: `Signs the very bytes of FILE with the root key and adds the signature to the file
 beside it, NAME.vN.sigs. Send both to the other parties; they sign theirs and
-send their .sigs back, which agreements import takes.
+send their .sigs back, which agreements import takes. What another party has
+proposed is at the node already: name it by NAME or NAME@VERSION, and it is signed
+there, as agreements accept does.
 
 What a later version changes is shown first, as agreements compare does. One by
 which anything may newly flow to someone is signed only after a person's yes, on
@@ -27,6 +29,9 @@ a terminal or with --yes.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if dryRun {
 				return c.previewFiles(cmd, args)
+			}
+			if !isFile(args[0]) {
+				return c.acceptNamed(cmd, "agreements sign", args[0], keyPath, yes)
 			}
 			return c.sign(cmd, args[0], keyPath, yes)
 		},

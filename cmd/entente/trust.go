@@ -220,7 +220,7 @@ func (c *cli) agreementsCommand() *cobra.Command {
 		t := table(cmd.OutOrStdout())
 		fmt.Fprintln(t, "AGREEMENT\tVERSION\tID\tVISIBILITY\tSTATE\tUNTIL\tPARTIES\tTOPICS")
 		for _, a := range agreements {
-			fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", a.Name, a.Version, a.ID[:12], a.Visibility, a.State, a.Until.Format("2006-01-02"), parties(a), strings.Join(a.Topics, " "))
+			fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", a.Name, a.Version, a.ID[:12], a.Visibility, stateOf(a), a.Until.Format("2006-01-02"), parties(a), strings.Join(a.Topics, " "))
 		}
 		return t.Flush()
 	}
@@ -230,30 +230,17 @@ func (c *cli) agreementsCommand() *cobra.Command {
 		c.agreementsNew(), c.agreementsTest(), c.agreementsAmend(), c.agreementsCompare(), c.agreementsSign(), c.agreementsImport(), c.agreementsHistory(),
 		c.agreementsShow(), c.agreementsInvite(), c.agreementsPropose(), c.agreementsAccept(),
 		c.agreementsSuspend(), c.agreementsResume(), c.agreementsTerminate(),
-		&cobra.Command{
-			Use: "join TICKET", Short: "Follow a public agreement by its ticket (- reads it from standard input)", Args: cobra.ExactArgs(1),
-			RunE: func(cmd *cobra.Command, args []string) error {
-				ticket := args[0]
-				if ticket == "-" {
-					text, err := io.ReadAll(io.LimitReader(cmd.InOrStdin(), 64<<10))
-					if err != nil {
-						return err
-					}
-					ticket = strings.TrimSpace(string(text))
-				}
-				done, err := c.client().Join(cmd.Context(), ticket)
-				if err != nil {
-					return err
-				}
-				if c.json {
-					return printJSON(cmd.OutOrStdout(), done)
-				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s, version %d: %s\n", done.Name, done.Version, clean(done.Text))
-				return err
-			},
-		},
+		c.joinCommand(),
 	)
 	return cmd
+}
+
+// stateOf is the state of an agreement, and which version is proposed.
+func stateOf(a node.AgreementInfo) string {
+	if a.Proposed > a.Version {
+		return fmt.Sprintf("%s (version %d proposed)", a.State, a.Proposed)
+	}
+	return a.State
 }
 
 // parties lists the parties of an agreement; * marks who has signed.
@@ -293,39 +280,28 @@ func (c *cli) agreementsShow() *cobra.Command {
 	}
 }
 
-func (c *cli) agreementsInvite() *cobra.Command {
-	var valid time.Duration
-	cmd := &cobra.Command{
-		Use: "invite NAME", Short: "Make a ticket by which anyone can follow a public agreement", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ticket, err := c.client().Invite(cmd.Context(), args[0], valid)
-			if err != nil {
-				return err
-			}
-			if c.json {
-				return printJSON(cmd.OutOrStdout(), map[string]string{"ticket": ticket})
-			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), ticket)
-			return err
-		},
-	}
-	cmd.Flags().DurationVar(&valid, "valid", 0, "how long it is good (default: a year)")
-	return cmd
-}
-
 func (c *cli) agreementsNew() *cobra.Command {
 	var template, out string
 	var records, kinds []string
 	cmd := &cobra.Command{
-		Use: "new NAME --party FILE --party FILE…", Short: "Write an agreement from a template with comments", Args: cobra.ExactArgs(1),
+		Use: "new NAME --party MEMBER --party MEMBER…", Short: "Write an agreement from a template with comments", Args: cobra.ExactArgs(1),
 		Long: `Writes version 1 of an agreement as NAME.v1.yaml, to be read, edited and signed.
-The parties come from their member records (.yaml files). Templates: alliance
+A party is named by its handle, where its record is here (entente members), or by
+the file of its member record; name this member too. Templates: alliance
 (private, several parties), exchange (private, two parties), feed (public).
 Say what kind of organisation a party is with --kind HANDLE=KIND.
 
-NAME.tests.yaml beside it gets test cases of every clause, see agreements test.`,
+NAME.tests.yaml beside it gets test cases of every clause, see agreements test.
+
+The whole way among members whose nodes run, without passing a file:
+  1. entente agreements invite            for each of the others; send them the text
+  2. entente join TEXT                    they do that; then they are in: entente members
+  3. entente agreements new NAME --party this --party that…     and edit the file
+  4. entente agreements propose FILE      signs it and sends it to their nodes
+  5. entente agreements accept NAME       they read it, and sign it with that
+It is in force at all when all have signed.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			parties, err := partiesOf("agreements new", records, kinds)
+			parties, err := c.partiesOf("agreements new", records, kinds)
 			if err != nil {
 				return err
 			}
@@ -345,7 +321,7 @@ NAME.tests.yaml beside it gets test cases of every clause, see agreements test.`
 		},
 	}
 	cmd.Flags().StringVar(&template, "template", "alliance", "alliance, exchange or feed")
-	cmd.Flags().StringArrayVar(&records, "party", nil, "member record of a party (.yaml); repeat for each")
+	cmd.Flags().StringArrayVar(&records, "party", nil, "handle of a party whose record is here, or the file of its record; repeat for each")
 	cmd.Flags().StringArrayVar(&kinds, "kind", nil, "HANDLE=KIND, what kind of organisation a party is")
 	cmd.Flags().StringVarP(&out, "output", "o", "", "file to write (- for standard output)")
 	_ = cmd.RegisterFlagCompletionFunc("template", cobra.FixedCompletions([]string{"alliance", "exchange", "feed"}, cobra.ShellCompDirectiveNoFileComp))
@@ -353,7 +329,7 @@ NAME.tests.yaml beside it gets test cases of every clause, see agreements test.`
 }
 
 // partiesOf reads parties from member records; a kind defaults to company.
-func partiesOf(op string, files, kinds []string) ([]protocol.Party, error) {
+func (c *cli) partiesOf(op string, files, kinds []string) ([]protocol.Party, error) {
 	kindOf := map[string]string{}
 	for _, k := range kinds {
 		handle, kind, ok := strings.Cut(k, "=")
@@ -364,20 +340,9 @@ func partiesOf(op string, files, kinds []string) ([]protocol.Party, error) {
 	}
 	var out []protocol.Party
 	for _, file := range files {
-		text, err := os.ReadFile(file)
+		r, err := c.recordOf(op, file)
 		if err != nil {
-			return nil, protocol.E(protocol.NotFound, op, err, "")
-		}
-		if len(text) > 0 && text[0] == '{' {
-			d, err := protocol.DecodeEnvelope(text)
-			if err != nil {
-				return nil, protocol.E(protocol.Invalid, op+" "+file, err, "")
-			}
-			text = d.Payload
-		}
-		r, err := protocol.ParseRecord(text)
-		if err != nil {
-			return nil, protocol.E(protocol.Invalid, op+" "+file, err, "")
+			return nil, err
 		}
 		kind := kindOf[r.Handle]
 		if kind == "" {

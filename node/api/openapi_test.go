@@ -64,7 +64,7 @@ func TestRoutesAreDescribed(t *testing.T) {
 // described are the types behind the schemas.
 func described() []reflect.Type {
 	return []reflect.Type{
-		reflect.TypeFor[Failure](), reflect.TypeFor[Event](), reflect.TypeFor[Health](), reflect.TypeFor[Ticket](), reflect.TypeFor[Upload](), reflect.TypeFor[Values](), reflect.TypeFor[node.StatementRequest](), reflect.TypeFor[node.StatementInfo](), reflect.TypeFor[Burial](), reflect.TypeFor[node.Erasure](), reflect.TypeFor[node.LogInfo](), reflect.TypeFor[node.ErasureReceipt](),
+		reflect.TypeFor[Failure](), reflect.TypeFor[Event](), reflect.TypeFor[Health](), reflect.TypeFor[Ticket](), reflect.TypeFor[Upload](), reflect.TypeFor[Values](), reflect.TypeFor[node.InviteRequest](), reflect.TypeFor[node.InviteInfo](), reflect.TypeFor[node.StatementRequest](), reflect.TypeFor[node.StatementInfo](), reflect.TypeFor[Burial](), reflect.TypeFor[node.Erasure](), reflect.TypeFor[node.LogInfo](), reflect.TypeFor[node.ErasureReceipt](),
 		reflect.TypeFor[node.Status](), reflect.TypeFor[node.MemberInfo](), reflect.TypeFor[node.Imported](), reflect.TypeFor[node.SearchQuery](),
 		reflect.TypeFor[node.AuditQuery](), reflect.TypeFor[node.LookupAnswer](), reflect.TypeFor[node.Explanation](), reflect.TypeFor[node.CompareRequest](),
 	}
@@ -243,7 +243,13 @@ func operations(c *Client) map[string]func(context.Context) error {
 			_, err := c.Import(ctx, []byte("text: \"ü\"\n"), []byte("line\n"))
 			return err
 		},
-		"POST /v1/join": func(ctx context.Context) error { _, err := c.Join(ctx, "entente-invite:x"); return err },
+		"GET /v1/invites": func(ctx context.Context) error { _, err := c.Invites(ctx); return err },
+		"POST /v1/invites": func(ctx context.Context) error {
+			_, err := c.Offer(ctx, node.InviteRequest{Agreement: "harbour", Note: "for the CERT", Valid: "72h"})
+			return err
+		},
+		"POST /v1/invites/{id}/revoke": func(ctx context.Context) error { _, err := c.RevokeInvite(ctx, "0a1b2c3d"); return err },
+		"POST /v1/join":                func(ctx context.Context) error { _, err := c.Join(ctx, "entente-invite:x"); return err },
 		"POST /v1/publish": func(ctx context.Context) error {
 			_, err := c.Publish(ctx, "harbour/indicators", true, false, strings.NewReader(sampleBundle), nil)
 			return err

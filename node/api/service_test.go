@@ -101,6 +101,19 @@ func (f *fake) Invite(_ context.Context, agreement string, valid time.Duration) 
 	return "entente-invite:sample", f.err
 }
 
+// Offer implements Service.
+func (f *fake) Offer(context.Context, node.InviteRequest) (node.InviteInfo, error) {
+	return told[node.InviteInfo](f)
+}
+
+// Invites implements Service.
+func (f *fake) Invites(context.Context) ([]node.InviteInfo, error) { return told[[]node.InviteInfo](f) }
+
+// RevokeInvite implements Service.
+func (f *fake) RevokeInvite(context.Context, string) (node.InviteInfo, error) {
+	return told[node.InviteInfo](f)
+}
+
 // Declare implements Service.
 func (f *fake) Declare(context.Context, string, node.StatementRequest) (node.StatementInfo, error) {
 	return told[node.StatementInfo](f)

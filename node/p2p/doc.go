@@ -16,6 +16,10 @@
 // kind of stream, for which older versions' keys still open the door: that is
 // how a node that was away finds the version in force.
 //
+// Who is in no roster yet comes in by an invite (guests.go): while one is open a few
+// strangers may connect, and all that one of them can do is open a stream tagged with
+// what only who holds the invite can compute.
+//
 // What a Host joins and whom it admits is one immutable roster (roster.go) that
 // Update replaces as a whole.
 package p2p

@@ -3,7 +3,7 @@ package p2p
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -117,10 +117,7 @@ func (h *Host) serveDocuments(m *membership, s *stream) {
 		return
 	}
 	_ = s.Close()
-	known := slices.ContainsFunc(m.keys, func(k tagKey) bool {
-		digest := headDigest(k)
-		return hmac.Equal(digest[:], ask[:sha256.Size])
-	})
+	known := m.fitsAny(ask[:sha256.Size])
 	var none [sha256.Size]byte
 	if !known && !bytes.Equal(ask[:sha256.Size], none[:]) {
 		h.sync.trigger(m.Agreement, s.remote, hintDelay, true)
@@ -133,6 +130,11 @@ func (h *Host) answerDocuments(m *membership, s *stream, w *wire, ask []byte) er
 	if bytes.Equal(digest[:], ask[sha256.Size:]) {
 		return w.write(frameSame, nil)
 	}
+	return w.writeDocuments(documents)
+}
+
+// writeDocuments sends documents, and that they are all.
+func (w *wire) writeDocuments(documents []protocol.Document) error {
 	if len(documents) > maxDocuments {
 		return protocol.Errorf(protocol.Limit, "send documents", "%d documents are held; at most %d are sent", len(documents), maxDocuments)
 	}
@@ -150,15 +152,20 @@ func (h *Host) answerDocuments(m *membership, s *stream, w *wire, ask []byte) er
 
 // pullDocuments asks a connected peer for what it has of the agreement's
 // documents, and gives the handler what it does not have itself. Where the peer
-// does not know the version in force here, older ones open the door.
-func (h *Host) pullDocuments(ctx context.Context, m *membership, id peer.ID) error {
+// does not know the version in force here, older ones open the door. With nudge the
+// peer is told that there is something for it here, and asks in turn.
+func (h *Host) pullDocuments(ctx context.Context, m *membership, id peer.ID, nudge bool) error {
 	person := h.roster.Load().person(m, id)
 	mine := h.cfg.Handler.Documents(person, m.Agreement)
 	err := errNotTaken
 	keys := m.acceptable(kindDocuments)
+	head := headDigest(m.keys[0])
+	if nudge {
+		_, _ = rand.Read(head[:]) // of a version that the peer cannot know; Read never fails
+	}
 	for _, key := range keys[:min(len(keys), 4)] {
 		var documents []protocol.Document
-		documents, err = h.askDocuments(ctx, m.Agreement, key, headDigest(m.keys[0]), documentsDigest(mine), id)
+		documents, err = h.askDocuments(ctx, m.Agreement, key, head, documentsDigest(mine), id)
 		if errors.Is(err, errNotTaken) {
 			continue
 		}
@@ -194,6 +201,11 @@ func readDocuments(w *wire, ask []byte) ([]protocol.Document, error) {
 	if err := w.write(frameDocuments, ask); err != nil {
 		return nil, err
 	}
+	return w.readDocuments(maxDocuments)
+}
+
+// readDocuments reads documents to their end, at most so many.
+func (w *wire) readDocuments(most int) ([]protocol.Document, error) {
 	var documents []protocol.Document
 	total := 0
 	for {
@@ -208,7 +220,7 @@ func readDocuments(w *wire, ask []byte) ([]protocol.Document, error) {
 			return nil, fmt.Errorf("%w: type %d among documents", errFrame, t)
 		}
 		total += len(body)
-		if len(documents) >= maxDocuments || total > maxDocumentBytes {
+		if len(documents) >= most || total > maxDocumentBytes {
 			return nil, fmt.Errorf("%w: more documents than are taken", errFrame)
 		}
 		d, err := decodeDocument(body)

@@ -169,7 +169,7 @@ func (h *Host) tendLoop() {
 		r := h.roster.Load()
 		if !h.cfg.Public {
 			for _, id := range h.net.Network().Peers() {
-				if _, known := r.nodes[id]; !known {
+				if _, known := r.nodes[id]; !known && !h.guests.has(id, now) {
 					_ = h.net.Network().ClosePeer(id)
 				}
 			}

@@ -28,9 +28,10 @@ type fake struct {
 	synced    int
 	topics    []string // of what Check was asked about
 	busy      chan struct{}
-	refuse    bool                                                           // Take refuses everything
-	onTake    func()                                                         // called by Take, outside the lock
-	onDocs    func(agreement protocol.AgreementID, docs []protocol.Document) // called by TakeDocuments
+	refuse    bool                                                                                                                           // Take refuses everything
+	guest     func(transport protocol.PublicKey, door protocol.Hash, secret [32]byte, docs []protocol.Document) ([]protocol.Document, error) // called by Guest
+	onTake    func()                                                                                                                         // called by Take, outside the lock
+	onDocs    func(agreement protocol.AgreementID, docs []protocol.Document)                                                                 // called by TakeDocuments
 }
 
 type entry struct {
@@ -236,10 +237,28 @@ func (f *fake) TakeDocuments(_ context.Context, _ protocol.Peer, agreement proto
 	return nil
 }
 
+func (f *fake) Guest(_ context.Context, transport protocol.PublicKey, door protocol.Hash, secret [32]byte, docs []protocol.Document) ([]protocol.Document, error) {
+	f.mu.Lock()
+	hook := f.guest
+	f.mu.Unlock()
+	if hook == nil {
+		return nil, errors.New("nobody is invited")
+	}
+	return hook(transport, door, secret, docs)
+}
+
 func (f *fake) Event(e protocol.PeerEvent) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.events = append(f.events, e)
+}
+
+// welcome sets the hook that Guest calls, and returns the one before.
+func (f *fake) welcome(hook func(protocol.PublicKey, protocol.Hash, [32]byte, []protocol.Document) ([]protocol.Document, error)) (before func(protocol.PublicKey, protocol.Hash, [32]byte, []protocol.Document) ([]protocol.Document, error)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before, f.guest = f.guest, hook
+	return before
 }
 
 // held returns how many messages the fake has of all logs of the agreement.

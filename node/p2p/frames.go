@@ -26,6 +26,7 @@ const (
 	frameBusy      frameType = 10 // try later
 	frameDocuments frameType = 11 // asker's head and digest → same, or document …, end
 	frameDocument  frameType = 12
+	frameSecret    frameType = 13 // of an invite; then document …, end → document …, end
 )
 
 var (

@@ -14,12 +14,14 @@ import (
 	"entente/protocol"
 )
 
-// gate admits to a member host the nodes of its memberships and nobody else,
-// in both directions, before any protocol is spoken. On a public host anyone
+// gate admits to a member host the nodes of its memberships and, while an invite
+// is open, a few guests who may hold it; nobody else, in both directions, before any
+// protocol is spoken. On a public host anyone
 // may connect, and limits do the rest.
 type gate struct {
 	public   bool
 	roster   *atomic.Pointer[roster]
+	guests   *guests
 	refusals *refusals
 }
 
@@ -28,7 +30,7 @@ func (g *gate) admits(id peer.ID) bool {
 		return true
 	}
 	_, known := g.roster.Load().nodes[id]
-	return known
+	return known || g.guests.has(id, time.Now())
 }
 
 // InterceptPeerDial implements connmgr.ConnectionGater.
@@ -42,8 +44,8 @@ func (g *gate) InterceptAccept(network.ConnMultiaddrs) bool { return true }
 
 // InterceptSecured implements connmgr.ConnectionGater: here the peer's key is
 // proved and nothing has been said yet.
-func (g *gate) InterceptSecured(_ network.Direction, id peer.ID, at network.ConnMultiaddrs) bool {
-	if g.admits(id) {
+func (g *gate) InterceptSecured(way network.Direction, id peer.ID, at network.ConnMultiaddrs) bool {
+	if g.admits(id) || (way == network.DirInbound && g.guests.knock(id, time.Now())) {
 		return true
 	}
 	g.refusals.note(id, "stranger", at.RemoteMultiaddr().String())

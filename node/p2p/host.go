@@ -51,6 +51,10 @@ type Handler interface {
 	Documents(reader protocol.Peer, agreement protocol.AgreementID) []protocol.Document
 	// TakeDocuments takes the answer to a question for documents.
 	TakeDocuments(ctx context.Context, from protocol.Peer, agreement protocol.AgreementID, documents []protocol.Document) error
+	// Guest judges who shows the secret of the invite with this door: the peer with
+	// the transport key, and its records. The answer is what the guest gets; after
+	// an error it gets nothing and is not told why.
+	Guest(ctx context.Context, transport protocol.PublicKey, door protocol.Hash, secret [32]byte, documents []protocol.Document) ([]protocol.Document, error)
 	// Event takes note of something that happened with a peer. It must not block.
 	Event(e protocol.PeerEvent)
 }
@@ -73,6 +77,7 @@ type Host struct {
 	self     peer.ID
 	net      host.Host
 	roster   *atomic.Pointer[roster] // written by Update alone
+	guests   *guests
 	refusals *refusals
 	losses   *losses
 	peers    *peerTable
@@ -110,7 +115,7 @@ func New(cfg Config) (*Host, error) {
 		return nil, protocol.E(protocol.Invalid, op, err, "")
 	}
 	h := &Host{
-		cfg: cfg, self: self, roster: &atomic.Pointer[roster]{}, refusals: newRefusals(), losses: newLosses(),
+		cfg: cfg, self: self, roster: &atomic.Pointer[roster]{}, guests: newGuests(), refusals: newRefusals(), losses: newLosses(),
 		peers: newPeerTable(), streams: newStreamSet(), tasks: &tasks{}, redial: make(chan struct{}, 1),
 		groups: map[protocol.AgreementID]*group{},
 	}
@@ -152,7 +157,7 @@ func (h *Host) listen(key crypto.PrivKey) (host.Host, error) {
 		libp2p.Transport(libp2pquic.NewTransport),
 		libp2p.Security(libp2ptls.ID, libp2ptls.New),
 		libp2p.DefaultMuxers,
-		libp2p.ConnectionGater(&gate{public: h.cfg.Public, roster: h.roster, refusals: h.refusals}),
+		libp2p.ConnectionGater(&gate{public: h.cfg.Public, roster: h.roster, guests: h.guests, refusals: h.refusals}),
 		libp2p.ResourceManager(resources),
 		libp2p.ConnectionManager(connections),
 		libp2p.UserAgent("entente"),
@@ -229,7 +234,7 @@ func (h *Host) Update(memberships []protocol.Membership) error {
 	h.roster.Store(next)
 	for id, g := range h.groups { // written by Update alone, which holds updating
 		m := next.memberships[id]
-		if m == nil || g.degree != degreeFor(len(m.parties)+1) {
+		if m == nil || m.Papers || g.degree != degreeFor(len(m.parties)+1) {
 			h.mu.Lock()
 			delete(h.groups, id)
 			h.mu.Unlock()
@@ -244,7 +249,9 @@ func (h *Host) Update(memberships []protocol.Membership) error {
 	}
 	var failed error
 	for _, m := range next.order {
-		failed = errors.Join(failed, h.joinGroup(m))
+		if !m.Papers {
+			failed = errors.Join(failed, h.joinGroup(m))
+		}
 	}
 	for id := range next.nodes {
 		if _, known := before.nodes[id]; !known {

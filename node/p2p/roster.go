@@ -179,6 +179,9 @@ func (r *roster) match(tag *[tagSize]byte, public bool, remote, self peer.ID) (m
 func (m *membership) acceptable(k kind) []tagKey {
 	switch k {
 	case kindGossip, kindSync:
+		if m.Papers {
+			return nil
+		}
 		return m.keys[:1]
 	case kindDocuments, kindPing:
 		if m.Public {

@@ -222,7 +222,13 @@ func (h *Host) newStream(raw network.Stream, agreement protocol.AgreementID, k k
 // asked after the stream was added to the set, so that a roster which changed
 // in between is not missed.
 func (h *Host) mayHold(s *stream) bool {
+	if s.kind == kindInvite {
+		return true // who shows an invite is in no roster, or soon
+	}
 	m := h.roster.Load().memberships[s.agreement]
+	if m != nil && m.Papers && (s.kind == kindGossip || s.kind == kindSync) {
+		return false
+	}
 	if m == nil {
 		return h.cfg.Public && s.outbound && s.kind == kindDocuments // Fetch
 	}
@@ -252,6 +258,10 @@ func (h *Host) accept(raw network.Stream) {
 	if _, err := io.ReadFull(c, tag[:]); err != nil {
 		h.refusals.note(id, "no tag in time", raw.Conn().RemoteMultiaddr().String())
 		_ = raw.Reset()
+		return
+	}
+	if kind(tag[0]) == kindInvite {
+		h.acceptGuest(raw, c, &tag)
 		return
 	}
 	m, key := h.roster.Load().match(&tag, h.cfg.Public, id, h.self)

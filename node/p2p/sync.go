@@ -40,6 +40,7 @@ type syncKey struct {
 type job struct {
 	due     time.Time
 	hinted  bool // by the peer that lacked nothing: no hint goes back
+	nudge   bool // tell the peer that there are documents for it
 	running bool
 	again   *job // asked for while running
 	tries   int  // in a row that found the peer busy
@@ -67,8 +68,12 @@ func (s *scheduler) trigger(agreement protocol.AgreementID, id peer.ID, delay ti
 	if id == s.h.self {
 		return
 	}
+	s.ask(agreement, id, &job{due: time.Now().Add(delay), hinted: hinted})
+}
+
+func (s *scheduler) ask(agreement protocol.AgreementID, id peer.ID, j *job) {
 	s.mu.Lock()
-	s.put(syncKey{agreement, id}, &job{due: time.Now().Add(delay), hinted: hinted})
+	s.put(syncKey{agreement, id}, j)
 	s.mu.Unlock()
 	wake(s.wakeup)
 }
@@ -85,7 +90,7 @@ func (s *scheduler) put(key syncKey, j *job) {
 		if held.running {
 			held = held.again
 		}
-		held.hinted = held.hinted && j.hinted
+		held.hinted, held.nudge = held.hinted && j.hinted, held.nudge || j.nudge
 		if j.due.Before(held.due) {
 			held.due = j.due
 		}
@@ -98,12 +103,13 @@ func (s *scheduler) rosterChanged(before, next *roster) {
 	for _, m := range next.order {
 		old := before.memberships[m.Agreement]
 		for id := range m.parties {
-			known := old != nil && old.keys[0] == m.keys[0]
+			known := old != nil && old.keys[0] == m.keys[0] && old.Papers == m.Papers && old.Held == m.Held
 			if known {
 				_, known = old.parties[id]
 			}
 			if !known && s.h.net.Network().Connectedness(id) == network.Connected {
-				s.trigger(m.Agreement, id, 0, false)
+				// What came into force by a signature given here is news to others.
+				s.ask(m.Agreement, id, &job{due: time.Now(), nudge: m.Papers || (old != nil && old.Papers)})
 			}
 		}
 	}
@@ -203,7 +209,7 @@ func (s *scheduler) start(now time.Time) time.Time {
 
 // session runs one job and clears up after it.
 func (s *scheduler) session(key syncKey, j *job) {
-	err := s.h.syncWith(s.h.ctx, key.agreement, key.id, j.hinted)
+	err := s.h.syncWith(s.h.ctx, key.agreement, key.id, j)
 	s.mu.Lock()
 	s.running--
 	if s.perPeer[key.id]--; s.perPeer[key.id] == 0 {
@@ -259,6 +265,9 @@ func (s *scheduler) release(id peer.ID) {
 
 // connected returns the peers to sync an agreement with, sorted.
 func (h *Host) connected(agreement protocol.AgreementID) []peer.ID {
+	if m := h.membership(agreement); m != nil && m.Papers {
+		return h.paperPeers(m)
+	}
 	g := h.group(agreement)
 	if g == nil {
 		return nil
@@ -289,18 +298,18 @@ func (h *Host) Sync(agreement protocol.AgreementID) {
 }
 
 // syncWith brings documents and then messages from a connected peer.
-func (h *Host) syncWith(ctx context.Context, agreement protocol.AgreementID, id peer.ID, hinted bool) error {
+func (h *Host) syncWith(ctx context.Context, agreement protocol.AgreementID, id peer.ID, j *job) error {
 	m := h.membership(agreement)
 	if m == nil || h.net.Network().Connectedness(id) != network.Connected {
 		return nil
 	}
-	if err := h.pullDocuments(ctx, m, id); err != nil {
+	if err := h.pullDocuments(ctx, m, id, j.nudge); err != nil {
 		h.cfg.Logger.Debug("documents were not brought", "peer", id.String(), "agreement", agreement.Short(), "err", err)
 	}
-	if m = h.membership(agreement); m == nil { // taking documents may have changed it
+	if m = h.membership(agreement); m == nil || m.Papers { // taking documents may have changed it
 		return nil
 	}
-	result, err := h.pull(ctx, m, id, hinted)
+	result, err := h.pull(ctx, m, id, j.hinted)
 	if errors.Is(err, errNotTaken) {
 		h.cfg.Logger.Debug("the peer does not sync the agreement", "peer", id.String(), "agreement", agreement.Short())
 		return err

@@ -22,6 +22,7 @@ const (
 	kindSync      kind = 2
 	kindDocuments kind = 3
 	kindPing      kind = 4
+	kindInvite    kind = 5
 )
 
 // The first frame of a stream is its tag: kind, nonce, MAC. The answer to a tag
