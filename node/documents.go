@@ -403,6 +403,9 @@ func (n *Node) membership(w *world, g *governing) protocol.Membership {
 		}
 	}
 	for _, p := range g.doc.Parties {
+		if slices.Contains(g.unsigned, p.ID) && !g.public() {
+			m.Waiting = append(m.Waiting, n.nodesOf(w, p.ID, p.Handle)...)
+		}
 		known := w.members[p.ID]
 		if known == nil || !g.stands(p.ID) {
 			continue
@@ -436,7 +439,7 @@ func (n *Node) Documents(reader protocol.Peer, agreement protocol.AgreementID) [
 		return n.between(w, member)
 	}
 	g := w.agreements[agreement]
-	if g == nil || (!g.public() && !g.stands(reader.Author.Member) && (!g.waits() || !g.isParty(reader.Author.Member))) {
+	if g == nil || (!g.public() && !g.stands(reader.Author.Member) && !slices.Contains(g.unsigned, reader.Author.Member) && (!g.waits() || !g.isParty(reader.Author.Member))) {
 		return nil
 	}
 	var out []protocol.Document
@@ -445,8 +448,8 @@ func (n *Node) Documents(reader protocol.Peer, agreement protocol.AgreementID) [
 			out = append(out, v.document)
 		}
 	}
-	for _, p := range g.doc.Parties {
-		m := w.members[p.ID]
+	for _, id := range g.everParties() {
+		m := w.members[id]
 		if m == nil {
 			continue
 		}
@@ -457,6 +460,38 @@ func (n *Node) Documents(reader protocol.Peer, agreement protocol.AgreementID) [
 		for _, k := range list {
 			out = append(out, k.document)
 		}
+	}
+	return out
+}
+
+// everParty returns a party as the newest version that names it does: entries of
+// one that has left are verified up to its cut.
+func (g *governing) everParty(id protocol.MemberID) *protocol.Party {
+	if p := g.doc.Party(id); p != nil {
+		return p
+	}
+	for _, v := range slices.Backward(g.versions) {
+		if p := v.parsed.Party(id); p != nil {
+			return p
+		}
+	}
+	return nil
+}
+
+// everParties returns the parties of all versions, those of the one that counts
+// first.
+func (g *governing) everParties() []protocol.MemberID {
+	var out []protocol.MemberID
+	add := func(a *protocol.Agreement) {
+		for _, p := range a.Parties {
+			if !slices.Contains(out, p.ID) {
+				out = append(out, p.ID)
+			}
+		}
+	}
+	add(g.doc)
+	for _, v := range slices.Backward(g.versions) {
+		add(v.parsed)
 	}
 	return out
 }

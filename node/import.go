@@ -184,7 +184,7 @@ func (w *world) checkFirst(r *protocol.Record, fromPeer bool) error {
 	const op = "import"
 	named := false
 	for _, g := range w.agreements {
-		if p := g.doc.Party(r.Member); p != nil {
+		if p := g.everParty(r.Member); p != nil {
 			named = true
 			// A profile may begin under a root key that the record came to later.
 			if err := r.CheckRoot(*p); err != nil && !w.chained(r) {

@@ -22,6 +22,9 @@ type Membership struct {
 	// is not in force yet, or what two members who know each other by an invite
 	// have to tell each other.
 	Papers bool
+	// Waiting are the nodes of parties that have not signed yet: with them too
+	// documents and pings pass and nothing else.
+	Waiting []Peer
 	// Held, with Papers, is a digest of what this node has to tell. When it
 	// changes the others are asked to ask.
 	Held Hash

@@ -158,7 +158,7 @@ func (h *Host) pullDocuments(ctx context.Context, m *membership, id peer.ID, nud
 	person := h.roster.Load().person(m, id)
 	mine := h.cfg.Handler.Documents(person, m.Agreement)
 	err := errNotTaken
-	keys := m.acceptable(kindDocuments)
+	keys := m.acceptable(kindDocuments, id)
 	head := headDigest(m.keys[0])
 	if nudge {
 		_, _ = rand.Read(head[:]) // of a version that the peer cannot know; Read never fails

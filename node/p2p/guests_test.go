@@ -303,3 +303,54 @@ func TestPapers(t *testing.T) {
 		}
 	})
 }
+
+// With parties that have not signed yet documents pass and nothing else, while the
+// others go on.
+func TestWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		a, b, late := w.add("a", false), w.add("b", false), w.add("late", false)
+		p := newPact("harbour", "indicators")
+		for _, m := range []*member{a, b} {
+			ms := p.seenBy(m, a, b)
+			ms.Waiting = []protocol.Peer{late.peer}
+			m.update(t, ms)
+		}
+		papers := func(held byte) {
+			t.Helper()
+			late.update(t, protocol.Membership{Agreement: p.id, Heads: p.heads, Papers: true, Nodes: []protocol.Peer{a.peer, b.peer}, Held: protocol.Hash{held}})
+		}
+		papers(1)
+		pass(5 * time.Second)
+		a.publish(t, p, "indicators", "first")
+		eventually(t, 5*time.Second, "a message among those who have signed", func() bool { return b.held(p.id) == 1 })
+		for _, from := range []*member{a, late} {
+			to := late
+			if from == late {
+				to = a
+			}
+			m := from.host.membership(p.id)
+			for _, k := range []kind{kindGossip, kindSync} {
+				if s, err := from.host.open(t.Context(), m, m.keys[0], k, to.addrs(t).ID); err == nil {
+					_ = s.Reset()
+					t.Errorf("from %s: a stream of kind %d was taken", from.peer.Name, k)
+				}
+			}
+		}
+		signed := protocol.Document{Type: protocol.AgreementType, Payload: []byte("signed by late\n")}
+		late.mu.Lock()
+		late.documents[p.id] = []protocol.Document{signed}
+		late.mu.Unlock()
+		papers(2)
+		eventually(t, 3*time.Second, "the signature at another", func() bool {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			return len(a.taken[p.id]) == 1
+		})
+		if n := late.held(p.id); n != 0 {
+			t.Errorf("%d messages at one who has not signed", n)
+		}
+		agree(t, p, a, b, late)
+		eventually(t, 10*time.Second, "what was missed", func() bool { return late.held(p.id) == 1 })
+	})
+}

@@ -38,7 +38,8 @@ func (h *Host) Ping(ctx context.Context, transport protocol.PublicKey) (time.Dur
 		}
 	}
 	for _, m := range shared[:min(len(shared), 4)] {
-		for _, key := range m.acceptable(kindPing)[:min(len(m.acceptable(kindPing)), 4)] {
+		keys := m.acceptable(kindPing, id)
+		for _, key := range keys[:min(len(keys), 4)] {
 			var rtt time.Duration
 			if rtt, err = h.pingOver(ctx, m, key, id); err == nil {
 				h.peers.ping(id, rtt)

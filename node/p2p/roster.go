@@ -3,6 +3,7 @@ package p2p
 import (
 	"crypto/ed25519"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -26,6 +27,7 @@ type membership struct {
 	keys    []tagKey        // the version in force first
 	topics  map[string]bool // known; true where this host reads
 	parties map[peer.ID]protocol.Peer
+	waiting map[peer.ID]protocol.Peer // with whom documents and pings pass alone
 	barred  map[peer.ID]map[string]bool
 	closed  map[string]bool // topics that nobody but parties may read
 }
@@ -51,7 +53,7 @@ func newRoster(memberships []protocol.Membership, public bool, self peer.ID) (*r
 		m := newMembership(given, self)
 		r.memberships[given.Agreement] = m
 		r.order = append(r.order, m)
-		for id, p := range m.parties {
+		for id, p := range m.all() {
 			r.nodes[id] = merge(r.nodes[id], p)
 			r.shared[id] = append(r.shared[id], m)
 		}
@@ -64,6 +66,7 @@ func newMembership(given protocol.Membership, self peer.ID) *membership {
 		Membership: given,
 		topics:     make(map[string]bool, len(given.Topics)),
 		parties:    make(map[peer.ID]protocol.Peer, len(given.Nodes)),
+		waiting:    map[peer.ID]protocol.Peer{},
 		barred:     map[peer.ID]map[string]bool{},
 		closed:     map[string]bool{},
 	}
@@ -98,7 +101,39 @@ func newMembership(given protocol.Membership, self peer.ID) *membership {
 			}
 		}
 	}
+	for _, node := range given.Waiting {
+		id, err := peerID(node.Transport)
+		if _, party := m.parties[id]; err == nil && id != self && !party {
+			m.waiting[id] = merge(m.waiting[id], node)
+		}
+	}
 	return m
+}
+
+// papers reports whether nothing but documents and pings pass with a peer.
+func (m *membership) papers(id peer.ID) bool {
+	_, waiting := m.waiting[id]
+	return m.Papers || waiting
+}
+
+// all yields the nodes that are known of the agreement.
+func (m *membership) all() iter.Seq2[peer.ID, protocol.Peer] {
+	return func(yield func(peer.ID, protocol.Peer) bool) {
+		for _, nodes := range []map[peer.ID]protocol.Peer{m.parties, m.waiting} {
+			for id, p := range nodes {
+				if !yield(id, p) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// has reports whether a node is known of the agreement.
+func (m *membership) has(id peer.ID) bool {
+	_, party := m.parties[id]
+	_, waiting := m.waiting[id]
+	return party || waiting
 }
 
 // sources returns the hosts that addresses of tickets name. They are readers, or
@@ -164,7 +199,7 @@ func (r *roster) match(tag *[tagSize]byte, public bool, remote, self peer.ID) (m
 		candidates = r.order
 	}
 	for _, c := range candidates {
-		for _, k := range c.acceptable(kind(tag[0])) {
+		for _, k := range c.acceptable(kind(tag[0]), remote) {
 			if k.fits(tag, remote, self) && m == nil {
 				m, key = c, k
 			}
@@ -176,10 +211,10 @@ func (r *roster) match(tag *[tagSize]byte, public bool, remote, self peer.ID) (m
 // acceptable returns the keys that open a stream of the kind: that of the
 // version in force; for documents and ping older ones too, and the id of a
 // public agreement.
-func (m *membership) acceptable(k kind) []tagKey {
+func (m *membership) acceptable(k kind, remote peer.ID) []tagKey {
 	switch k {
 	case kindGossip, kindSync:
-		if m.Papers {
+		if m.papers(remote) {
 			return nil
 		}
 		return m.keys[:1]
@@ -223,8 +258,10 @@ func transportKey(id peer.ID) (key protocol.PublicKey, err error) {
 // membership, else its key alone.
 func (r *roster) person(m *membership, id peer.ID) protocol.Peer {
 	if m != nil {
-		if p, ok := m.parties[id]; ok {
-			return p
+		for _, nodes := range []map[peer.ID]protocol.Peer{m.parties, m.waiting} {
+			if p, ok := nodes[id]; ok {
+				return p
+			}
 		}
 	}
 	if p, ok := r.nodes[id]; ok {

@@ -226,7 +226,7 @@ func (h *Host) mayHold(s *stream) bool {
 		return true // who shows an invite is in no roster, or soon
 	}
 	m := h.roster.Load().memberships[s.agreement]
-	if m != nil && m.Papers && (s.kind == kindGossip || s.kind == kindSync) {
+	if m != nil && m.papers(s.remote) && (s.kind == kindGossip || s.kind == kindSync) {
 		return false
 	}
 	if m == nil {
@@ -235,8 +235,7 @@ func (h *Host) mayHold(s *stream) bool {
 	if m.Public {
 		return true
 	}
-	_, party := m.parties[s.remote]
-	return party
+	return m.has(s.remote)
 }
 
 // accept takes an inbound stream: it reads the tag, finds the agreement and

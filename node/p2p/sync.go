@@ -102,14 +102,14 @@ func (s *scheduler) put(key syncKey, j *job) {
 func (s *scheduler) rosterChanged(before, next *roster) {
 	for _, m := range next.order {
 		old := before.memberships[m.Agreement]
-		for id := range m.parties {
+		for id := range m.all() {
 			known := old != nil && old.keys[0] == m.keys[0] && old.Papers == m.Papers && old.Held == m.Held
 			if known {
-				_, known = old.parties[id]
+				known = old.has(id) && old.papers(id) == m.papers(id)
 			}
 			if !known && s.h.net.Network().Connectedness(id) == network.Connected {
 				// What came into force by a signature given here is news to others.
-				s.ask(m.Agreement, id, &job{due: time.Now(), nudge: m.Papers || (old != nil && old.Papers)})
+				s.ask(m.Agreement, id, &job{due: time.Now(), nudge: m.papers(id) || (old != nil && old.papers(id))})
 			}
 		}
 	}
@@ -306,7 +306,7 @@ func (h *Host) syncWith(ctx context.Context, agreement protocol.AgreementID, id 
 	if err := h.pullDocuments(ctx, m, id, j.nudge); err != nil {
 		h.cfg.Logger.Debug("documents were not brought", "peer", id.String(), "agreement", agreement.Short(), "err", err)
 	}
-	if m = h.membership(agreement); m == nil || m.Papers { // taking documents may have changed it
+	if m = h.membership(agreement); m == nil || m.papers(id) { // taking documents may have changed it
 		return nil
 	}
 	result, err := h.pull(ctx, m, id, j.hinted)
