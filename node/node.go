@@ -48,8 +48,10 @@ type Node struct {
 	versions logVersions // owned by the pipeline's storing stage
 	unstored atomic.Int64
 	graves   graveyard
-	buried   chan struct{} // a tombstone or receipt has come
-	stated   chan struct{} // a statement has come that may change what is in force
+	// basisKept is what decisions rest on as it was written down last.
+	basisKept atomic.Pointer[protocol.Hash]
+	buried    chan struct{} // a tombstone or receipt has come
+	stated    chan struct{} // a statement has come that may change what is in force
 }
 
 // The indexes of Node.networks.

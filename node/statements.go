@@ -138,6 +138,14 @@ type halt struct {
 // has suspended, as long as that has not lapsed or been lifted, those that the
 // document suspends, and those that have withdrawn.
 func (w *world) halt(g *governing, said *statements, now time.Time) {
+	w.haltedBy(g, said, now)
+	if over := g.over(w.self); g.party && g.inForce() && over.text != "" {
+		g.state, g.withdrawn, g.terminated = stateWithdrawn, over.text, over.since
+	}
+}
+
+// haltedBy settles who is halted, and by what.
+func (w *world) haltedBy(g *governing, said *statements, now time.Time) {
 	g.halted = map[protocol.MemberID]halt{}
 	for _, s := range said.inOrder(w) {
 		signer := g.doc.Party(s.Member)
@@ -166,9 +174,6 @@ func (w *world) halt(g *governing, said *statements, now time.Time) {
 		if _, ok := g.halted[p.ID]; p.Suspended && !ok {
 			g.halted[p.ID] = halt{text: fmt.Sprintf("version %d of the agreement suspends %s", g.doc.Version, p.Handle)}
 		}
-	}
-	if over := g.over(w.self); g.party && g.inForce() && over.text != "" {
-		g.state, g.withdrawn, g.terminated = stateWithdrawn, over.text, over.since
 	}
 }
 
@@ -240,7 +245,7 @@ func (n *Node) readStatements(w *world, g *governing, a *arrival, base protocol.
 	rows := make([]protocol.AuditRow, 0, h.Objects)
 	for i := range h.Objects {
 		row := base
-		row.Kind, row.Action, row.Count, row.Bytes, row.Positions = protocol.AuditDecision, "receive", 1, 0, []int{i}
+		row.Kind, row.Action, row.Count, row.Bytes, row.Positions, row.Basis = protocol.AuditDecision, "receive", 1, 0, []int{i}, w.basisHash
 		row.Outcome, row.Reason = policy.Allow.String(), protocol.AuditReason{Layer: policy.Governing.String()}
 		sealed, err := protocol.DecodeStatement(a.message.Object(i))
 		if err == nil {

@@ -139,6 +139,10 @@ func (s *story) play(t *testing.T, d *datadriven.TestData) string {
 		return s.holds(reading(t, arg("purpose")), at, arg("topic"))
 	case "lookup":
 		return s.lookup(at, d)
+	case "replay":
+		return s.replay(at)
+	case "forge-row":
+		return s.forgeRow(t, at, arg("action"), arg("change"))
 	case "audit":
 		return s.audit(at, arg("action"))
 	case "explain":

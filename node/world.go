@@ -29,6 +29,8 @@ type world struct {
 	identities map[string]protocol.MemberID // STIX identity → the member that bound it
 	closed     protocol.ClosedLogs
 	findings   []Finding
+	basis      []byte        // what decisions rest on, as the audit log keeps it
+	basisHash  protocol.Hash // of basis
 }
 
 type authorKey struct {
