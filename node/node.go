@@ -41,17 +41,14 @@ type Node struct {
 	incoming chan *delivery
 	parsed   chan []*delivery
 	outgoing chan outgoing
-	notes    chan protocol.AuditRow // rows that belong to no message
+	notebook
 	quotas   quotas
 	marks    definitions
 	held     gapBuffer   // owned by the pipeline's storing stage
 	versions logVersions // owned by the pipeline's storing stage
-	unstored atomic.Int64
 	graves   graveyard
-	// basisKept is what decisions rest on as it was written down last.
-	basisKept atomic.Pointer[protocol.Hash]
-	buried    chan struct{} // a tombstone or receipt has come
-	stated    chan struct{} // a statement has come that may change what is in force
+	buried   chan struct{} // a tombstone or receipt has come
+	stated   chan struct{} // a statement has come that may change what is in force
 }
 
 // The indexes of Node.networks.
@@ -77,7 +74,7 @@ func New(cfg Config) (*Node, error) {
 		incoming: make(chan *delivery, 64),
 		parsed:   make(chan []*delivery, 1),
 		outgoing: make(chan outgoing, 256),
-		notes:    make(chan protocol.AuditRow, 4096),
+		notebook: notebook{notes: make(chan protocol.AuditRow, 4096)},
 		said:     map[protocol.AgreementID]*statements{},
 		stated:   make(chan struct{}, 1),
 		buried:   make(chan struct{}, 1),

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
 )
 
 // AuditBasis is what a node's decisions rest on beside the objects and the moment:
@@ -347,4 +346,3 @@ func (k *AuditKept) check() error {
 	}
 	return nil
 }
-
