@@ -324,25 +324,6 @@ func (w *world) settleState(g *governing, signedEver map[protocol.MemberID]bool,
 	}
 }
 
-// closeLogs gathers which logs are closed: by the cuts of the agreements that
-// count, and by the newest records.
-func (w *world) closeLogs() {
-	var agreements []*protocol.Agreement
-	for _, g := range w.agreements {
-		agreements = append(agreements, g.doc)
-	}
-	var records []*protocol.Record
-	for _, m := range w.members {
-		if len(m.records) > 0 {
-			records = append(records, m.records[len(m.records)-1].parsed)
-		}
-		if p := m.profile(); p != nil {
-			records = append(records, p)
-		}
-	}
-	w.closed = protocol.NewClosedLogs(agreements, records)
-}
-
 func setOf(ids []protocol.MemberID) map[protocol.MemberID]bool {
 	out := make(map[protocol.MemberID]bool, len(ids))
 	for _, id := range ids {

@@ -376,6 +376,9 @@ func (p *publication) readable(id string) bool {
 		return false
 	}
 	for _, v := range versions {
+		if g := p.world.agreements[v.Log.Agreement]; g == nil || !p.world.counts(g, v.Log, v.Sequence) {
+			continue
+		}
 		if v.Log.Agreement == p.governing.doc.ID && v.Log.Lane == protocol.TopicLane(p.topic) {
 			return true
 		}

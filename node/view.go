@@ -75,7 +75,7 @@ type seen struct {
 // may decides about one stored version by itself.
 func (r *reading) may(v store.Version) (seen, bool) {
 	g := r.world.agreements[v.Log.Agreement]
-	if g == nil {
+	if g == nil || !r.world.counts(g, v.Log, v.Sequence) {
 		return seen{}, false
 	}
 	subject, awaits := r.subject(v.Object)
@@ -489,7 +489,8 @@ func (r *reading) hit(h store.Hit) (LookupHit, bool, error) {
 		subject := policy.Subject{Type: b.Type, Marking: b.Marking}
 		d := r.world.engine.Read(r.reader, b.Log.Agreement, b.Log.Lane.Topic, b.Log.Author.Member, subject, r.now)
 		own := b.Log.Author.Member == r.node.cfg.Member
-		if d.Outcome != policy.Allow || !own && !inTime(d.Duties, h.Added, r.now) {
+		g := r.world.agreements[b.Log.Agreement]
+		if d.Outcome != policy.Allow || !r.world.counts(g, b.Log, b.Sequence) || !own && !inTime(d.Duties, h.Added, r.now) {
 			return LookupHit{}, false, nil
 		}
 		return r.lookupHit(h, d, subject), true, nil
