@@ -166,8 +166,14 @@ func (r *replayer) ofStatement(w *world, g *governing, p *reopened, leaf int) (p
 	if err == nil {
 		err = cmp.Or(misplaced(sealed.Claim(), p.entry.Message.Header()), w.verify(sealed))
 	}
+	if err == nil {
+		err = r.node.foreign(sealed.Claim(), p.entry.Message.Header())
+	}
 	if err != nil {
 		return policy.Decision{Outcome: policy.Refuse, Layer: policy.Form}, again{}
+	}
+	if g.void(sealed.Claim()) != nil {
+		return policy.Decision{Outcome: policy.Refuse, Layer: policy.Governing}, again{}
 	}
 	return policy.Decision{Outcome: policy.Allow, Layer: policy.Governing}, again{}
 }
