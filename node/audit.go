@@ -3,12 +3,20 @@ package node
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"entente/policy"
 	"entente/protocol"
 	"entente/store"
 )
+
+// notebook is what is on its way into the audit log.
+type notebook struct {
+	notes     chan protocol.AuditRow        // rows that belong to no message
+	unstored  atomic.Int64                  // rows that found no room
+	basisKept atomic.Pointer[protocol.Hash] // what decisions rest on, as it was written down last
+}
 
 // note queues an audit row that belongs to no message: a peer event, a read, a
 // change of documents. It never blocks; rows that find no room are counted and

@@ -68,7 +68,7 @@ func (n *Node) check(w *world, from protocol.Peer, agreement protocol.AgreementI
 	if err != nil {
 		return nil, err
 	}
-	if err := w.closed.Check(h.Log().Hash(), m.Position()); err != nil {
+	if err := w.closed.check(h.Log(), m.Position()); err != nil {
 		return nil, err
 	}
 	if held := n.cfg.Store.Position(h.Log()); h.Sequence == held.Sequence && m.Hash() == held.Head {
@@ -112,7 +112,7 @@ func (w *world) standing(g *governing, h protocol.Header) (ed25519.PublicKey, er
 	if h.Content != protocol.Control && h.Lane.Topic == protocol.AgreementTopic {
 		return nil, protocol.Errorf(protocol.Refused, op, "objects have no place among the statements about an agreement")
 	}
-	end, closed := w.closed.End(h.Log().Hash())
+	end, closed := w.closed.end(h.Log())
 	if closed && h.Sequence > end.Sequence {
 		return nil, protocol.Errorf(protocol.Refused, op, "the log was closed at message %d; this is message %d", end.Sequence, h.Sequence)
 	}

@@ -291,7 +291,7 @@ func (r *reading) effect(e policy.Effect, since time.Time) (*Effect, error) {
 			}
 			if !slices.Contains(ids, h.ID) {
 				ids = append(ids, h.ID)
-				r.shown(s.decision)
+				r.shown(s.decision, v.Log, h.Subject)
 			}
 			row.First = append(row.First, FlowExample{
 				ID: h.ID, Type: h.Subject.Type, Marking: r.marking(v.Log, s.decision).String(), Author: r.world.memberName(h.Author), Added: h.Added,

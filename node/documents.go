@@ -69,6 +69,9 @@ func (n *Node) rebuild() error {
 	if err := n.compile(w, now); err != nil {
 		return err
 	}
+	if err := n.settleBasis(w); err != nil {
+		return err
+	}
 	n.world.Store(w)
 	return nil
 }
@@ -144,14 +147,19 @@ func (n *Node) rulesOf(a *protocol.Agreement, facts policy.Facts) (*policy.Rules
 
 // facts gathers what decisions under an agreement rest on beside its document.
 func (n *Node) facts(g *governing) policy.Facts {
-	f := policy.Facts{Encrypted: n.cfg.Encrypted, Suspended: map[protocol.MemberID]time.Time{}, Terminated: g.terminated}
-	for party, h := range g.halted {
-		f.Suspended[party] = h.until
+	return policy.Facts{Encrypted: n.cfg.Encrypted, Suspended: suspended(g.halted), Terminated: g.terminated}
+}
+
+// suspended is until when policy takes the halted for suspended.
+func suspended(halted map[protocol.MemberID]halt) map[protocol.MemberID]time.Time {
+	out := map[protocol.MemberID]time.Time{}
+	for party, h := range halted {
+		out[party] = h.until
 		if h.permanent() {
-			f.Suspended[party] = endOfTime()
+			out[party] = endOfTime()
 		}
 	}
-	return f
+	return out
 }
 
 // endOfTime is the end of what does not end.
@@ -315,25 +323,6 @@ func (w *world) settleState(g *governing, signedEver map[protocol.MemberID]bool,
 	case !g.party:
 		g.state = stateNotParty
 	}
-}
-
-// closeLogs gathers which logs are closed: by the cuts of the agreements that
-// count, and by the newest records.
-func (w *world) closeLogs() {
-	var agreements []*protocol.Agreement
-	for _, g := range w.agreements {
-		agreements = append(agreements, g.doc)
-	}
-	var records []*protocol.Record
-	for _, m := range w.members {
-		if len(m.records) > 0 {
-			records = append(records, m.records[len(m.records)-1].parsed)
-		}
-		if p := m.profile(); p != nil {
-			records = append(records, p)
-		}
-	}
-	w.closed = protocol.NewClosedLogs(agreements, records)
 }
 
 func setOf(ids []protocol.MemberID) map[protocol.MemberID]bool {

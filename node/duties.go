@@ -67,19 +67,22 @@ func (p *publication) origins(c *candidate, versions []store.Version) {
 	}
 }
 
+// textOnward begins what is said of what was got and is not passed on.
+const textOnward = "it came under "
+
 // onward says why what was got under some obligations is not passed on, or "".
 func onward(d *protocol.Obligations, now time.Time) string {
 	switch {
 	case d == nil:
 		return ""
 	case now.Before(d.Embargo):
-		return "it came under an embargo until " + minute(d.Embargo)
+		return textOnward + "an embargo until " + minute(d.Embargo)
 	case d.Onward == protocol.OnwardNever:
-		return "it came under a clause that lets nobody pass it on"
+		return textOnward + "a clause that lets nobody pass it on"
 	case d.Onward == protocol.OnwardAsk:
-		return "it came under a clause that lets it be passed on only when its source has been asked"
+		return textOnward + "a clause that lets it be passed on only when its source has been asked"
 	case d.Onward == protocol.OnwardClients:
-		return "it came under a clause that lets it be passed on to clients alone"
+		return textOnward + "a clause that lets it be passed on to clients alone"
 	}
 	return ""
 }

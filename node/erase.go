@@ -99,7 +99,7 @@ func (n *Node) readGraves(w *world) error {
 		h := e.Message.Header()
 		for i := range h.Objects {
 			sealed, err := protocol.DecodeStatement(e.Message.Object(i))
-			if err != nil || misplaced(sealed.Claim(), h) != nil || w.verify(sealed) != nil {
+			if err != nil || misplaced(sealed.Claim(), h) != nil || w.verify(sealed) != nil || n.foreign(sealed.Claim(), h) != nil {
 				continue
 			}
 			switch claim := sealed.Claim(); claim.Kind {

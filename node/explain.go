@@ -42,7 +42,7 @@ func (n *Node) ExplainObject(ctx context.Context, id, party string) (Explanation
 	asked := map[answerKey]bool{}
 	for _, v := range versions {
 		g := w.agreements[v.Log.Agreement]
-		if g == nil {
+		if g == nil || !w.counts(g, v.Log, v.Sequence) {
 			continue
 		}
 		o := v.Object

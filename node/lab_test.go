@@ -39,6 +39,7 @@ type lab struct {
 	codec   *protocol.Codec
 	members map[string]*resident
 	logs    io.Writer
+	watch   func(*resident, *node.Node) p2p.Handler // of those that found makes; may be nil
 }
 
 // resident is one member of a lab with its one node.
@@ -57,15 +58,22 @@ type resident struct {
 	random    *rand.ChaCha8
 	stop      context.CancelFunc
 	ended     chan error
+	watch     func(*node.Node) p2p.Handler // stands between the node and its hosts; nil: nothing does
 }
 
 func newLab(t *testing.T) *lab {
+	t.Helper()
+	return newLabOn(t, simnet.StaticLatency(20*time.Millisecond))
+}
+
+// newLabOn is newLab with a latency of one's own.
+func newLabOn(t *testing.T, latency func(*simnet.Packet) time.Duration) *lab {
 	t.Helper()
 	// A bubble's time begins with the year 2000; documents may begin no earlier,
 	// and those of a test begin an hour before now.
 	<-time.After(24 * time.Hour)
 	const rate = 100 * simlibp2p.OneMbps
-	l := &lab{t: t, net: &simnet.Simnet{LatencyFunc: simnet.StaticLatency(20 * time.Millisecond)}, members: map[string]*resident{}}
+	l := &lab{t: t, net: &simnet.Simnet{LatencyFunc: latency}, members: map[string]*resident{}}
 	l.link.Uplink.BitsPerSecond, l.link.Downlink.BitsPerSecond = rate, rate
 	l.net.Start()
 	t.Cleanup(l.net.Close)
@@ -167,9 +175,13 @@ func (r *resident) start() {
 	if err != nil {
 		t.Fatal(err)
 	}
+	handler := p2p.Handler(r.node)
+	if r.watch != nil {
+		handler = r.watch(r.node)
+	}
 	for i, role := range []protocol.KeyRole{protocol.TransportKey, protocol.PublicTransportKey} {
 		r.hosts[i], err = p2p.New(p2p.Config{
-			Key: r.keys[role], Public: i == 1, Listen: []string{r.addresses[i]}, Handler: r.node, Logger: logger,
+			Key: r.keys[role], Public: i == 1, Listen: []string{r.addresses[i]}, Handler: handler, Logger: logger,
 			Extra: []libp2p.Option{simlibp2p.QUICSimnet(r.lab.net, r.lab.link)},
 		})
 		if err != nil {
@@ -236,6 +248,9 @@ func (l *lab) found(name, body string, kinds map[string]string) []*resident {
 		d.Signatures = append(d.Signatures, protocol.SignDocument(d.Type, d.Payload, p.record.Member, p.keys[protocol.RootKey]))
 	}
 	for _, r := range all {
+		if l.watch != nil {
+			r.watch = func(n *node.Node) p2p.Handler { return l.watch(r, n) }
+		}
 		save := func(kind, name string, d protocol.Document) {
 			if err := r.kept.Save(kind, name, 1, d.Payload, protocol.EncodeSignatures(d.Signatures)); err != nil {
 				l.t.Fatal(err)

@@ -40,11 +40,11 @@ type Node struct {
 	spurned  map[protocol.Hash]bool // drafts whose refusal is written down
 	networks [2]Network             // member and public host; set by Attach before Run
 	logs     logbook                // this node's own logs
+	notebook
 	quotas   quotas
 	marks    definitions
 	held     gapBuffer   // owned by the pipeline's storing stage
 	versions logVersions // owned by the pipeline's storing stage
-	unstored atomic.Int64
 	graves   graveyard
 	queues
 }
@@ -54,9 +54,8 @@ type queues struct {
 	incoming chan *delivery
 	parsed   chan []*delivery
 	outgoing chan outgoing
-	notes    chan protocol.AuditRow // rows that belong to no message
-	buried   chan struct{}          // a tombstone or receipt has come
-	stated   chan struct{}          // a statement has come that may change what is in force
+	buried   chan struct{} // a tombstone or receipt has come
+	stated   chan struct{} // a statement has come that may change what is in force
 }
 
 // The indexes of Node.networks.
@@ -77,14 +76,14 @@ func New(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		cfg:     cfg,
-		started: cfg.Clock(),
-		said:    map[protocol.AgreementID]*statements{},
+		cfg:      cfg,
+		started:  cfg.Clock(),
+		said:     map[protocol.AgreementID]*statements{},
+		notebook: notebook{notes: make(chan protocol.AuditRow, 4096)},
 		queues: queues{
 			incoming: make(chan *delivery, 64),
 			parsed:   make(chan []*delivery, 1),
 			outgoing: make(chan outgoing, 256),
-			notes:    make(chan protocol.AuditRow, 4096),
 			buried:   make(chan struct{}, 1),
 			stated:   make(chan struct{}, 1),
 		},

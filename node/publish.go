@@ -27,6 +27,7 @@ type PublishRequest struct {
 type candidate struct {
 	item     stix.Item
 	id, kind string
+	creator  string
 	object   *stix.Object // nil once its fate is settled, or when it is no valid STIX
 	subject  policy.Subject
 	verdict  policy.Verdict
@@ -78,6 +79,9 @@ func (n *Node) Publish(ctx context.Context, r PublishRequest) (Receipt, error) {
 	}
 	if err := g.mayPublish(n.cfg.Member, topic); err != nil {
 		return p.receipt, err
+	}
+	if !r.DryRun {
+		n.keepBasis(ctx, w)
 	}
 	broken, err := p.run(ctx)
 	if err != nil {
@@ -202,7 +206,7 @@ func (p *publication) parse(items []stix.Item) {
 			p.refuseItem(item, failures[i])
 			continue
 		}
-		c := &candidate{item: item, object: objects[i], id: objects[i].ID, kind: objects[i].Type}
+		c := &candidate{item: item, object: objects[i], id: objects[i].ID, kind: objects[i].Type, creator: objects[i].CreatedBy}
 		p.candidates, p.waiting = append(p.candidates, c), append(p.waiting, c)
 	}
 }
@@ -268,7 +272,7 @@ func (p *publication) decideAgain(earlier, c *candidate) {
 		return
 	}
 	c.verdict = policy.Verdict{Decision: policy.Decision{Outcome: policy.Refuse, Layer: policy.Form,
-		Text: "the input holds this object twice, with the same id and modified but other content; raise modified on the newer one"}}
+		Text: textRepeated}}
 }
 
 // decideHeld settles objects of which this node holds a version already.
@@ -307,7 +311,7 @@ func (p *publication) decideHeld(fresh []*candidate) {
 			}
 			if !same && v.Log.Author.Member == p.node.cfg.Member && c.object.Kind != stix.SCO {
 				c.verdict = policy.Verdict{Decision: policy.Decision{Outcome: policy.Refuse, Layer: policy.Form,
-					Text: "this node has published the same id and modified with other content; raise modified to publish a new version"}}
+					Text: textOtherContent}}
 				break
 			}
 		}
@@ -372,6 +376,9 @@ func (p *publication) readable(id string) bool {
 		return false
 	}
 	for _, v := range versions {
+		if g := p.world.agreements[v.Log.Agreement]; g == nil || !p.world.counts(g, v.Log, v.Sequence) {
+			continue
+		}
 		if v.Log.Agreement == p.governing.doc.ID && v.Log.Lane == protocol.TopicLane(p.topic) {
 			return true
 		}
@@ -435,6 +442,12 @@ const (
 	textDepends = "it refers to an object of this input that is withheld or refused itself"
 )
 
+// What is said of versions that contradict each other.
+const (
+	textRepeated     = "the input holds this object twice, with the same id and modified but other content; raise modified on the newer one"
+	textOtherContent = "this node has published the same id and modified with other content; raise modified to publish a new version"
+)
+
 const textForged = "the definition of a TLP marking is forged: it says something else than its id stands for"
 
 const reasonExamples = 10
@@ -465,33 +478,37 @@ func (p *publication) reason(c *candidate) {
 // record writes audit rows for what did not go out.
 func (p *publication) record(ctx context.Context) error {
 	const most = 500
-	groups := map[policy.Decision]*protocol.AuditRow{}
-	var rows []*protocol.AuditRow
+	groups := map[policy.Decision]int{}
+	var rows []protocol.AuditRow
+	var cases []caseList
 	for _, c := range p.candidates {
 		if c.repeated || c.verdict.Outcome == policy.Allow {
 			continue
 		}
-		row := groups[c.verdict.Alike()]
-		if row == nil || len(row.Objects) == most {
-			made := decisionRow(p.now, "publish", p.topic, c.verdict.Decision, c.verdict.Denied)
-			made.Agreement, made.Version, made.Party = p.governing.doc.ID, p.governing.doc.Version, p.node.cfg.Member
-			row = &made
-			groups[c.verdict.Alike()] = row
-			rows = append(rows, row)
+		at, ok := groups[c.verdict.Alike()]
+		if !ok || len(rows[at].Objects) == most {
+			at = len(rows)
+			groups[c.verdict.Alike()] = at
+			row := decisionRow(p.now, "publish", p.topic, c.verdict.Decision, c.verdict.Denied)
+			row.Agreement, row.Version, row.Party = p.governing.doc.ID, p.governing.doc.Version, p.node.cfg.Member
+			row.Basis = p.world.basisHash
+			rows, cases = append(rows, row), append(cases, caseList{})
 		}
-		row.Count++
+		rows[at].Count++
 		if c.id != "" {
-			row.Objects = append(row.Objects, c.id)
+			rows[at].Objects = append(rows[at].Objects, c.id)
+		}
+		if c.subject.Type != "" {
+			cases[at].add(most, c.kept(), c.subject.Origins...)
 		}
 	}
-	out := make([]protocol.AuditRow, len(rows))
-	for i, row := range rows {
-		out[i] = *row
+	for i := range rows {
+		rows[i].Kept = cases[i].kept("")
 	}
-	if len(out) == 0 {
+	if len(rows) == 0 {
 		return nil
 	}
-	return p.node.cfg.Store.Audit(ctx, out...)
+	return p.node.cfg.Store.Audit(ctx, rows...)
 }
 
 func (p *publication) progress(unit string, done, total int64) {

@@ -192,6 +192,7 @@ func (n *Node) storeStage(ctx context.Context) error {
 // message beyond a gap waits for what is missing, which sync is asked for.
 func (n *Node) storeArrivals(ctx context.Context, arrivals []*arrival) error {
 	w, now := n.world.Load(), n.now()
+	n.keepBasis(ctx, w)
 	heads := map[protocol.LogID]uint64{}
 	fresh := map[string]*stix.Object{}
 	var refused error
@@ -333,7 +334,7 @@ func (n *Node) decideArrival(w *world, a *arrival, fresh map[string]*stix.Object
 			groups[d.Alike()] = at
 			row := decisionRow(now, "receive", h.Lane.Topic, d, nil)
 			row.Agreement, row.Log, row.Sequence, row.Party = h.Agreement, &log, h.Sequence, h.Author.Member
-			row.Peer = base.Peer
+			row.Peer, row.Basis = base.Peer, w.basisHash
 			in.Audit = append(in.Audit, row)
 		}
 		row := &in.Audit[at]
@@ -370,6 +371,9 @@ func (n *Node) allowedIn(g *governing, m *protocol.Message) *protocol.Message {
 // textAwaits is said of an object whose marking is not known yet.
 const textAwaits = "it bears a marking whose definition is not here; it is kept, and shown to nobody until the definition comes"
 
+// textLeftOut is said of a leaf that came without its object.
+const textLeftOut = "the object was erased or left out before it came here"
+
 // decideLeaf decides about one object of a message, and whether it goes into the
 // indexes. One whose marking's definition has not come does, since definitions
 // come on any log at any time; reading holds it back until then (reading.may).
@@ -378,7 +382,7 @@ func (n *Node) decideLeaf(w *world, g *governing, h protocol.Header, o *stix.Obj
 	case fault != nil:
 		return policy.Decision{Outcome: policy.Refuse, Layer: policy.Form, Text: formRule(fault.Error())}, false
 	case o == nil:
-		return policy.Decision{Outcome: policy.Withhold, Layer: policy.Form, Text: "the object was erased or left out before it came here"}, false
+		return policy.Decision{Outcome: policy.Withhold, Layer: policy.Form, Text: textLeftOut}, false
 	case g == nil:
 		return policy.Decision{Outcome: policy.Refuse, Layer: policy.Governing, Text: "the agreement is not in force here"}, false
 	case stix.IsForgedMarking(o):

@@ -234,7 +234,7 @@ func (p *publication) append(ctx context.Context, log *ownLog, b *sealed) (store
 			at = len(rows)
 			groups[c.verdict.Alike()] = at
 			row := decisionRow(p.now, "publish", p.topic, c.verdict.Decision, nil)
-			row.Log, row.Party = &log.ID, n.cfg.Member
+			row.Log, row.Party, row.Basis = &log.ID, n.cfg.Member, p.world.basisHash
 			rows = append(rows, row)
 		}
 		rows[at].Positions = append(rows[at].Positions, i)

@@ -18,7 +18,8 @@ func (g *governing) reads(reader protocol.MemberID, topic string) bool {
 // Frontier tells what reader may know of the logs held: those of topics that it
 // reads, nothing of any other. It implements the network's handler.
 func (n *Node) Frontier(reader protocol.Peer, agreement protocol.AgreementID) protocol.Frontier {
-	g := n.world.Load().agreements[agreement]
+	w := n.world.Load()
+	g := w.agreements[agreement]
 	if g == nil || !g.open() {
 		return nil
 	}
@@ -28,7 +29,8 @@ func (n *Node) Frontier(reader protocol.Peer, agreement protocol.AgreementID) pr
 	held := n.cfg.Store.Logs(agreement)
 	out := make(protocol.Frontier, 0, len(held))
 	for _, e := range held {
-		if e.Log.Lane.IsTopic() && g.reads(reader.Author.Member, e.Log.Lane.Topic) {
+		e = w.upTo(g, e)
+		if e.Log.Lane.IsTopic() && g.reads(reader.Author.Member, e.Log.Lane.Topic) && e.Position.Sequence > 0 {
 			out = append(out, e)
 		}
 	}
@@ -50,6 +52,7 @@ func (n *Node) Wants(_ protocol.Peer, agreement protocol.AgreementID, theirs pro
 			continue
 		}
 		mine := n.cfg.Store.Position(e.Log)
+		e = w.upTo(g, e) // beyond its end a log counts for nobody
 		switch {
 		case e.Position.Sequence > mine.Sequence:
 			wants = append(wants, protocol.Want{Log: e.Log, From: mine.Sequence, To: e.Position.Sequence})
@@ -71,6 +74,9 @@ func (n *Node) Serve(ctx context.Context, reader protocol.Peer, agreement protoc
 	if g == nil || !g.open() || want.Log.Agreement != agreement || !want.Log.Lane.IsTopic() ||
 		(!g.public() && !g.stands(reader.Author.Member)) || !g.reads(reader.Author.Member, want.Log.Lane.Topic) {
 		return errNotAvailable("serve")
+	}
+	if end, ended := w.ending(g, want.Log); ended {
+		want.To = min(want.To, end.Sequence)
 	}
 	var messages, bytes int
 	var failed error

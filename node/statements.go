@@ -105,6 +105,45 @@ func misplaced(s protocol.Statement, h protocol.Header) error {
 	return nil
 }
 
+// foreign says why a tombstone is not its member's to make: it names an object of
+// another one's log, or of another topic. What is not here cannot be told.
+func (n *Node) foreign(s protocol.Statement, h protocol.Header) error {
+	if s.Kind != protocol.Tombstone {
+		return nil
+	}
+	for _, leaf := range s.Leaves {
+		if log, ok := n.cfg.Store.Log(s.Agreement, leaf.Log); ok && (log.Author.Member != s.Member || log.Lane != h.Lane) {
+			return errors.New("it names an object that its member has not published on this topic")
+		}
+	}
+	return nil
+}
+
+// void says why a statement about the standing of a party changes nothing under
+// the version that counts.
+func (g *governing) void(s protocol.Statement) error {
+	signer := g.doc.Party(s.Member)
+	_, halted := g.halted[s.Member]
+	switch s.Kind {
+	case protocol.Suspension, protocol.Resumption:
+	default:
+		return nil
+	}
+	switch {
+	case signer == nil:
+		return errors.New("its member is no party")
+	case s.Member == s.Party:
+		return errors.New("a member neither suspends itself nor lifts its own suspension")
+	case g.doc.Suspend == nil || !g.doc.Suspend.Names(signer):
+		return fmt.Errorf("the agreement does not entitle %s to suspend a party, or to lift that", signer.Handle)
+	case halted:
+		return fmt.Errorf("%s is suspended itself", signer.Handle)
+	case g.doc.Party(s.Party) == nil:
+		return errors.New("it is about one who is no party")
+	}
+	return nil
+}
+
 // verify checks a statement's signature against the operations keys that its
 // member has had.
 func (w *world) verify(s *protocol.SealedStatement) error {
@@ -139,6 +178,14 @@ type halt struct {
 // has suspended, as long as that has not lapsed or been lifted, those that the
 // document suspends, and those that have withdrawn.
 func (w *world) halt(g *governing, said *statements, now time.Time) {
+	w.haltedBy(g, said, now)
+	if over := g.over(w.self); g.party && g.inForce() && over.text != "" {
+		g.state, g.withdrawn, g.terminated = stateWithdrawn, over.text, over.since
+	}
+}
+
+// haltedBy settles who is halted, and by what.
+func (w *world) haltedBy(g *governing, said *statements, now time.Time) {
 	g.halted = map[protocol.MemberID]halt{}
 	for _, s := range said.inOrder(w) {
 		signer := g.doc.Party(s.Member)
@@ -172,9 +219,6 @@ func (w *world) halt(g *governing, said *statements, now time.Time) {
 		if p := g.doc.Party(m); p != nil {
 			g.halted[m] = halt{early: true, text: fmt.Sprintf("%s has signed no version of the agreement yet", p.Handle)}
 		}
-	}
-	if over := g.over(w.self); g.party && g.inForce() && over.text != "" {
-		g.state, g.withdrawn, g.terminated = stateWithdrawn, over.text, over.since
 	}
 }
 
@@ -246,14 +290,21 @@ func (n *Node) readStatements(w *world, g *governing, a *arrival, base protocol.
 	rows := make([]protocol.AuditRow, 0, h.Objects)
 	for i := range h.Objects {
 		row := base
-		row.Kind, row.Action, row.Count, row.Bytes, row.Positions = protocol.AuditDecision, "receive", 1, 0, []int{i}
+		row.Kind, row.Action, row.Count, row.Bytes, row.Positions, row.Basis = protocol.AuditDecision, "receive", 1, 0, []int{i}, w.basisHash
 		row.Outcome, row.Reason = policy.Allow.String(), protocol.AuditReason{Layer: policy.Governing.String()}
 		sealed, err := protocol.DecodeStatement(a.message.Object(i))
 		if err == nil {
 			err = cmp.Or(misplaced(sealed.Claim(), h), w.verify(sealed))
 		}
+		if err == nil {
+			err = n.foreign(sealed.Claim(), h)
+		}
+		layer := policy.Form
+		if err == nil {
+			err, layer = g.void(sealed.Claim()), policy.Governing
+		}
 		if err != nil {
-			row.Outcome, row.Reason = policy.Refuse.String(), protocol.AuditReason{Layer: policy.Form.String(), Text: "a statement that does not count: " + err.Error()}
+			row.Outcome, row.Reason = policy.Refuse.String(), protocol.AuditReason{Layer: layer.String(), Text: "a statement that does not count: " + err.Error()}
 		} else {
 			row.Reason.Text = w.statementText(g, sealed.Claim())
 		}

@@ -140,8 +140,14 @@ func (s *story) play(t *testing.T, d *datadriven.TestData) string {
 		return s.holds(reading(t, arg("purpose")), at, arg("topic"))
 	case "lookup":
 		return s.lookup(at, d)
+	case "state":
+		return s.state(t, at, d, arg)
+	case "replay":
+		return s.replay(at)
+	case "forge-row":
+		return s.forgeRow(t, at, arg("action"), arg("change"))
 	case "audit":
-		return s.audit(at, arg("action"))
+		return s.audit(at, arg("action"), d.HasArg("sorted"))
 	case "explain":
 		return s.explain(at, arg("object"), arg("for"))
 	case "findings":
@@ -299,7 +305,7 @@ func (s *story) lookup(at *resident, d *datadriven.TestData) string {
 	return b.String()
 }
 
-func (s *story) audit(at *resident, action string) string {
+func (s *story) audit(at *resident, action string, sorted bool) string {
 	<-time.After(time.Second) // notes are written soon, not at once
 	synctest.Wait()
 	var b strings.Builder
@@ -312,6 +318,11 @@ func (s *story) audit(at *resident, action string) string {
 	})
 	if err != nil && err != io.EOF {
 		return "error: " + err.Error() + "\n"
+	}
+	if sorted { // what several send at one moment comes in no certain order
+		lines := strings.SplitAfter(b.String(), "\n")
+		slices.Sort(lines)
+		return strings.Join(lines, "")
 	}
 	return b.String()
 }

@@ -26,14 +26,14 @@ type reading struct {
 	reader  policy.Reader
 	now     time.Time
 	memo    map[string]bool
-	until   int64                   // what came later is not here yet; 0: everything is
-	allowed int                     // objects shown
-	why     map[policy.Decision]int // how many were shown by which decision
-	hidden  int                     // objects held back
+	until   int64                        // what came later is not here yet; 0: everything is
+	allowed int                          // objects shown
+	why     map[policy.Decision]*shownBy // what was shown, by which decision
+	hidden  int                          // objects held back
 }
 
 func (n *Node) reading(reader policy.Reader) *reading {
-	return &reading{node: n, world: n.world.Load(), reader: reader, now: n.now(), memo: map[string]bool{}, why: map[policy.Decision]int{}}
+	return &reading{node: n, world: n.world.Load(), reader: reader, now: n.now(), memo: map[string]bool{}, why: map[policy.Decision]*shownBy{}}
 }
 
 // own is the reading of this node's operator.
@@ -75,7 +75,7 @@ type seen struct {
 // may decides about one stored version by itself.
 func (r *reading) may(v store.Version) (seen, bool) {
 	g := r.world.agreements[v.Log.Agreement]
-	if g == nil {
+	if g == nil || !r.world.counts(g, v.Log, v.Sequence) {
 		return seen{}, false
 	}
 	subject, awaits := r.subject(v.Object)
@@ -176,7 +176,8 @@ func (r *reading) show(versions []seen) ([]Version, error) {
 			continue
 		}
 		of = append(of, s)
-		r.shown(s.decision)
+		subject, _ := r.subject(s.object)
+		r.shown(s.decision, s.version.Log, subject)
 		out = append(out, Version{
 			Object: s.object.Raw, ID: s.object.ID, Type: s.object.Type, Name: s.object.Name,
 			Marking: r.marking(s.version.Log, s.decision).String(), Added: s.version.Added, Provenance: []Provenance{r.provenance(s)},
@@ -190,13 +191,6 @@ func (r *reading) show(versions []seen) ([]Version, error) {
 		}
 	}
 	return out, nil
-}
-
-// shown counts an object that the reader gets, by what let it.
-func (r *reading) shown(d policy.Decision) {
-	r.allowed++
-	d.Marking, d.Expires = protocol.NoMarking, time.Time{}
-	r.why[d]++
 }
 
 // marking is what an object counts as: what policy made of its own, or, where
@@ -231,17 +225,19 @@ const recordMost = 16
 // record notes in the audit log what was read: a row for each decision that let
 // objects through, or one that says that none was shown.
 func (r *reading) record(action, topic string, objects ...string) {
+	r.node.keepBasis(context.Background(), r.world)
 	row := protocol.AuditRow{
 		Time: r.now, Kind: protocol.AuditDecision, Action: action, Outcome: policy.Allow.String(), Topic: topic,
-		Party: r.reader.Member, Objects: objects,
+		Party: r.reader.Member, Objects: objects, Basis: r.world.basisHash,
 	}
 	rest := r.allowed
 	decisions := slices.SortedFunc(maps.Keys(r.why), func(a, b policy.Decision) int {
-		return cmp.Or(r.why[b]-r.why[a], bytes.Compare(a.Agreement[:], b.Agreement[:]), cmp.Compare(a.Clause, b.Clause), cmp.Compare(a.Text, b.Text))
+		return cmp.Or(r.why[b].count-r.why[a].count, bytes.Compare(a.Agreement[:], b.Agreement[:]), cmp.Compare(a.Clause, b.Clause), cmp.Compare(a.Text, b.Text))
 	})
 	for _, d := range decisions[:min(len(decisions), recordMost)] {
 		one := row
-		one.Agreement, one.Version, one.Reason, one.Count = d.Agreement, d.Version, d.Reason(), r.why[d]
+		one.Agreement, one.Version, one.Reason, one.Count = d.Agreement, d.Version, d.Reason(), r.why[d].count
+		one.Kept = r.why[d].cases.kept(r.reader.Purpose)
 		if r.reader.Purpose != "" {
 			one.Reason.Text += " (for " + r.reader.Purpose + ")"
 		}
@@ -490,13 +486,14 @@ func (n *Node) Lookup(ctx context.Context, values []string) ([]LookupAnswer, err
 func (r *reading) hit(h store.Hit) (LookupHit, bool, error) {
 	b := h.Brief
 	if b.Plain && r.world.engine.Plain(b.Log.Agreement, b.Log.Lane.Topic) && (b.CreatedBy == "" || r.world.identities[b.CreatedBy] != protocol.MemberID{}) {
-		d := r.world.engine.Read(r.reader, b.Log.Agreement, b.Log.Lane.Topic, b.Log.Author.Member,
-			policy.Subject{Type: b.Type, Marking: b.Marking}, r.now)
+		subject := policy.Subject{Type: b.Type, Marking: b.Marking}
+		d := r.world.engine.Read(r.reader, b.Log.Agreement, b.Log.Lane.Topic, b.Log.Author.Member, subject, r.now)
 		own := b.Log.Author.Member == r.node.cfg.Member
-		if d.Outcome != policy.Allow || !own && !inTime(d.Duties, h.Added, r.now) {
+		g := r.world.agreements[b.Log.Agreement]
+		if d.Outcome != policy.Allow || !r.world.counts(g, b.Log, b.Sequence) || !own && !inTime(d.Duties, h.Added, r.now) {
 			return LookupHit{}, false, nil
 		}
-		return r.lookupHit(h, d), true, nil
+		return r.lookupHit(h, d, subject), true, nil
 	}
 	v, err := r.node.cfg.Store.At(h.Added)
 	if err != nil {
@@ -509,12 +506,13 @@ func (r *reading) hit(h store.Hit) (LookupHit, bool, error) {
 	if ok, err := r.complete(s); err != nil || !ok {
 		return LookupHit{}, false, err
 	}
-	return r.lookupHit(h, s.decision), true, nil
+	subject, _ := r.subject(s.object)
+	return r.lookupHit(h, s.decision, subject), true, nil
 }
 
-func (r *reading) lookupHit(h store.Hit, d policy.Decision) LookupHit {
-	r.shown(d)
+func (r *reading) lookupHit(h store.Hit, d policy.Decision, subject policy.Subject) LookupHit {
 	b := h.Brief
+	r.shown(d, b.Log, subject)
 	marking := r.marking(b.Log, d)
 	return LookupHit{
 		ID: b.ID, Type: b.Type, Name: b.Name, Match: h.Key.Value, Marking: marking.String(), Modified: b.Modified, Revoked: b.Revoked,

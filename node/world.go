@@ -27,9 +27,11 @@ type world struct {
 	keys       map[authorKey]protocol.PublicKey
 	retired    map[authorKey]bool           // keys of closed nodes: valid up to closing positions only
 	identities map[string]protocol.MemberID // STIX identity → the member that bound it
-	closed     protocol.ClosedLogs
+	closed     closings
 	circle     []protocol.MemberID // who is known by an invite
 	findings   []Finding
+	basis      []byte        // what decisions rest on, as the audit log keeps it
+	basisHash  protocol.Hash // of basis
 }
 
 type authorKey struct {
@@ -288,7 +290,7 @@ func (w *world) mayHold(g *governing, log protocol.LogID) bool {
 	if g.stands(log.Author.Member) {
 		return true
 	}
-	_, closed := w.closed.End(log.Hash())
+	_, closed := w.closed.end(log)
 	return closed
 }
 

@@ -93,7 +93,7 @@ func (r *agreementReader) readVisibility() {
 }
 
 func (r *agreementReader) readParties() {
-	ids, roots := map[MemberID]string{}, map[PublicKey]string{}
+	ids, roots, names := map[MemberID]string{}, map[PublicKey]string{}, map[string]string{}
 	r.get("parties", true)
 	r.each("parties", maxParties, func(n *yamlNode) {
 		s := r.group(n, "a party", "handle", "name", "id", "root", "kind", "country", "roles", "suspended")
@@ -110,7 +110,10 @@ func (r *agreementReader) readParties() {
 			s.failAt("id", "%s has this id already; a member is one party", other)
 		case roots[p.Root] != "":
 			s.failAt("root", "%s has this root key already; one key never serves two parties", roots[p.Root])
+		case names[alike(p.Name)] != "":
+			s.failAt("name", "people would take this name for that of %s; name the two so that nobody mistakes them", names[alike(p.Name)])
 		}
+		names[alike(p.Name)] = p.Handle
 		r.handles[p.Handle], ids[p.ID], roots[p.Root] = true, p.Handle, p.Handle
 		for _, role := range p.Roles {
 			r.roles[role] = true

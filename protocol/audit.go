@@ -34,6 +34,8 @@ type AuditRow struct {
 	Objects   []string // ids of objects that are in no message (withheld, refused)
 	Count     int      // number of objects
 	Bytes     int64
+	Basis     Hash       // of the AuditBasis that a decision rested on; zero: not kept
+	Kept      *AuditKept // what else it takes to decide again; nil: nothing
 }
 
 // AuditReason says which layer decided, by what, and why, in words.

@@ -31,9 +31,11 @@ type wireAuditRow struct {
 	Objects   []string    `cbor:"15,keyasint,omitempty"`
 	Count     int         `cbor:"16,keyasint,omitempty"`
 	Bytes     int64       `cbor:"17,keyasint,omitempty"`
+	Basis     []byte      `cbor:"18,keyasint,omitempty"`
+	Kept      *wireKept   `cbor:"19,keyasint,omitempty"`
 }
 
-func (*wireAuditRow) keys() uint64 { return 17 }
+func (*wireAuditRow) keys() uint64 { return 19 }
 
 type wireReason struct {
 	_       struct{} `cbor:",toarray"`
@@ -60,9 +62,11 @@ func (r *AuditRow) check() error {
 		}
 	}
 	if r.Log != nil {
-		return r.Log.check()
+		if err := r.Log.check(); err != nil {
+			return err
+		}
 	}
-	return nil
+	return r.Kept.check()
 }
 
 // EncodeAuditRow returns the deterministic encoding of a row (spec, "Audit
@@ -92,6 +96,12 @@ func EncodeAuditRow(r AuditRow) ([]byte, error) {
 	}
 	if !r.Party.IsZero() {
 		w.Party = r.Party[:]
+	}
+	if r.Basis != (Hash{}) {
+		w.Basis = r.Basis[:]
+	}
+	if r.Kept != nil {
+		w.Kept = r.Kept.wire()
 	}
 	if l := r.Log; l != nil {
 		w.Log = &wireLog{Agreement: l.Agreement[:], Lane: l.Lane.appendCBOR(nil),
@@ -181,6 +191,18 @@ func (w *wireAuditRow) row() (AuditRow, error) {
 			return r, err
 		}
 		r.Log = &log
+	}
+	if w.Basis != nil {
+		if err := fixed(r.Basis[:], w.Basis, "the hash of the basis"); err != nil {
+			return r, err
+		}
+	}
+	if w.Kept != nil {
+		kept, err := w.Kept.kept()
+		if err != nil {
+			return r, err
+		}
+		r.Kept = kept
 	}
 	if q := w.Reason; q != nil {
 		r.Reason = AuditReason{Layer: q.Layer, Clause: q.Clause, Text: q.Text}

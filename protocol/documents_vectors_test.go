@@ -197,6 +197,8 @@ func agreementRefusals() [][3]string {
 		{"country", "country: NL", "country: Netherlands"},
 		{"handle twice", "handle: cert", "handle: bank"},
 		{"id twice", "id: " + testMember("cert").Member.String(), "id: " + testMember("bank").Member.String()},
+		{"name twice", "name: The cert of the tests", "name: The Bank of the tests."},
+		{"look-alike name", "name: The cert of the tests", "name: The bаnk of thе tests"},
 		{"root twice", "root: " + testMember("cert").Root.String(), "root: " + testMember("bank").Root.String()},
 		{"damaged root", "root: ed25519:", "root: ed25519:AAAA"},
 		{"weak root", "root: " + testMember("bank").Root.String(), "root: " + PublicKey{1}.String()},

@@ -376,11 +376,17 @@ func TestAuditRowVectors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	replayable := exampleRow()
+	replayable.Basis, replayable.Kept = testHash("basis"), exampleKept()
+	again, err := EncodeAuditRow(replayable)
+	if err != nil {
+		t.Fatal(err)
+	}
 	p := pairsOf(t, data)
 	file := vectorFile{About: "Audit rows (SPEC.md, Audit row)."}
 	file.Accept = []vector{accept("everything", data, nil), accept("only a kind", least, nil),
 		accept("a kind of a later version", item(t, map[uint64]any{3: "something new"}), nil),
-		accept("with extensions", extended(t, p).bytes(), nil)}
+		accept("with extensions", extended(t, p).bytes(), nil), accept("with what it takes to decide again", again, nil)}
 	file.Refuse = append(brokenMaps(t, p, 7, 6),
 		refuse("no kind", p.without(t, 3).bytes(), Malformed),
 		refuse("number 0 written", p.with(t, 1, []byte{0}).bytes(), Malformed),
@@ -390,7 +396,10 @@ func TestAuditRowVectors(t *testing.T) {
 		refuse("party of 31 bytes", p.with(t, 13, item(t, []any{"a", "", "", []any{make([]byte, 31)}})).bytes(), Malformed),
 		refuse("negative position", p.with(t, 14, item(t, []int{-1})).bytes(), Malformed),
 		refuse("negative bytes", p.with(t, 17, item(t, -1)).bytes(), Malformed),
-		refuse("text not UTF-8", p.with(t, 4, []byte{0x61, 0xff}).bytes(), Malformed))
+		refuse("text not UTF-8", p.with(t, 4, []byte{0x61, 0xff}).bytes(), Malformed),
+		refuse("basis of 31 bytes", p.with(t, 18, item(t, make([]byte, 31))).bytes(), Malformed),
+		refuse("basis of nothing", p.with(t, 18, item(t, make([]byte, 32))).bytes(), Malformed),
+		refuse("kept of two elements", p.with(t, 19, item(t, []any{"", []any{}})).bytes(), Malformed))
 	checkVectors(t, "auditrow.json", file, func(data []byte) error {
 		_, err := DecodeAuditRow(data)
 		return err

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"iter"
 	"slices"
 	"time"
@@ -13,7 +15,7 @@ import (
 // Audit appends rows that belong to no message, durable on return.
 func (s *Store) Audit(ctx context.Context, rows ...protocol.AuditRow) error {
 	keys, bytes := entriesOf(nil, rows)
-	return s.doSized(ctx, keys, bytes, func(g *group) error { return g.audit(rows, nil) })
+	return s.doSized(ctx, keys+len(rows), bytes, func(g *group) error { return g.audit(rows, nil) })
 }
 
 // audit numbers rows and adds them to the group with what finds them again.
@@ -29,6 +31,10 @@ func (g *group) audit(rows []protocol.AuditRow, leaves []Leaf) error {
 		}
 		g.set(key8(kindAudit, row.Number), sealValue(encoded))
 		number := binary.BigEndian.AppendUint64(nil, row.Number)
+		if row.Kept != nil && len(row.Kept.Basis) > 0 {
+			hash := sha256.Sum256(row.Kept.Basis)
+			g.set(append([]byte{kindBasis}, hash[:]...), sealValue(number))
+		}
 		for _, id := range row.Objects {
 			g.set(append(append([]byte{kindNamed}, idHash(id)...), number...), nil)
 		}
@@ -110,6 +116,37 @@ func (s *Store) AuditRows(q AuditQuery, yield func(protocol.AuditRow) bool) erro
 		return failed
 	}
 	return err
+}
+
+// Basis returns what decisions rested on that name it by its hash, as its row keeps
+// it. One that no row keeps is NotFound.
+func (s *Store) Basis(hash protocol.Hash) ([]byte, error) {
+	const op = "read the audit log"
+	sealed, err := s.db.get(append([]byte{kindBasis}, hash[:]...))
+	if err != nil {
+		return nil, err
+	}
+	if sealed == nil {
+		return nil, protocol.Errorf(protocol.NotFound, op, "no row keeps the basis %s", hash.Short())
+	}
+	number, err := openValue("an index of the audit log", sealed)
+	if err != nil {
+		return nil, err
+	}
+	if len(number) != 8 {
+		return nil, protocol.Errorf(protocol.Conflict, op, "the index of bases is damaged")
+	}
+	if sealed, err = s.db.get(key8(kindAudit, binary.BigEndian.Uint64(number))); err != nil {
+		return nil, err
+	}
+	row, err := decodeAudit(sealed)
+	if err != nil {
+		return nil, err
+	}
+	if row.Kept == nil || sha256.Sum256(row.Kept.Basis) != hash {
+		return nil, protocol.E(protocol.Conflict, op, fmt.Errorf("row %d does not hold the basis %s that it was written for", row.Number, hash.Short()), "run: entente doctor")
+	}
+	return row.Kept.Basis, nil
 }
 
 func decodeAudit(sealed []byte) (protocol.AuditRow, error) {

@@ -22,6 +22,7 @@ const (
 	kindAudit   = 'a' // row(8) → check, row
 	kindNamed   = 'n' // id hash(16) row(8) → nothing: rows that name an object, or refused it
 	kindAbout   = 'x' // log number(4) sequence(8) row(8) → nothing: rows about a message
+	kindBasis   = 'b' // hash(32) → row(8): the row that writes a basis down
 	kindValue   = 'v' // observable key, added(8) → nothing: derived in the background
 	kindSetting = 's' // name → value
 	kindState   = 'S' // counters, format, cursor of the value index

@@ -342,6 +342,26 @@ func (s *Store) Statements(after int64, yield func(e Entry) bool) error {
 	return errors.Join(err, failed)
 }
 
+// Message returns the message of a log at a sequence number, with the stamp at which
+// it was added; NotFound where it is not held.
+func (s *Store) Message(log protocol.LogID, sequence uint64) (Entry, error) {
+	s.mu.RLock()
+	l := s.logs[log]
+	s.mu.RUnlock()
+	if l == nil || sequence == 0 || sequence > l.position.Sequence {
+		return Entry{}, protocol.Errorf(protocol.NotFound, "read the store", "message %d of a log is not held", sequence)
+	}
+	added, _, err := s.entry(l.number, sequence)
+	if err != nil {
+		return Entry{}, err
+	}
+	m, err := s.load(added)
+	if err != nil {
+		return Entry{}, err
+	}
+	return Entry{Added: m.added, Message: m.message}, nil
+}
+
 // Log returns the log with the given hash among those of an agreement that are
 // held.
 func (s *Store) Log(agreement protocol.AgreementID, hash protocol.Hash) (protocol.LogID, bool) {

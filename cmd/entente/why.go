@@ -181,6 +181,7 @@ message carries and that were decided alike share a row.`,
 		}
 		return err
 	}
+	cmd.AddCommand(c.auditReplay())
 	return cmd
 }
 

@@ -67,6 +67,7 @@ func described() []reflect.Type {
 		reflect.TypeFor[Failure](), reflect.TypeFor[Event](), reflect.TypeFor[Health](), reflect.TypeFor[Ticket](), reflect.TypeFor[Upload](), reflect.TypeFor[Values](), reflect.TypeFor[node.InviteRequest](), reflect.TypeFor[node.InviteInfo](), reflect.TypeFor[node.StatementRequest](), reflect.TypeFor[node.StatementInfo](), reflect.TypeFor[Burial](), reflect.TypeFor[node.Erasure](), reflect.TypeFor[node.LogInfo](), reflect.TypeFor[node.ErasureReceipt](),
 		reflect.TypeFor[node.Status](), reflect.TypeFor[node.MemberInfo](), reflect.TypeFor[node.Imported](), reflect.TypeFor[node.SearchQuery](),
 		reflect.TypeFor[node.AuditQuery](), reflect.TypeFor[node.LookupAnswer](), reflect.TypeFor[node.Explanation](), reflect.TypeFor[node.CompareRequest](),
+		reflect.TypeFor[node.ReplayQuery](),
 	}
 }
 
@@ -271,6 +272,11 @@ func operations(c *Client) map[string]func(context.Context) error {
 				Agreement: "a", Topic: "t", Peer: "p", Party: "m", Object: sampleID, Limit: 3, Follow: true}
 			return c.Audit(ctx, q, func(node.AuditEntry) bool { return true })
 		},
+		"POST /v1/audit/replay": func(ctx context.Context) error {
+			q := node.ReplayQuery{Row: 9, After: 1, Since: time.Unix(1, 0), Until: time.Now(), Agreement: "a", Topic: "t", Party: "m", Object: sampleID, All: true, Limit: 3}
+			_, err := c.Replay(ctx, q, nil, func(node.Replayed) bool { return true })
+			return err
+		},
 		"GET /v1/explain":  func(ctx context.Context) error { _, err := c.ExplainObject(ctx, sampleID, "bank"); return err },
 		"POST /v1/reindex": func(ctx context.Context) error { return c.Reindex(ctx, nil) },
 	}
@@ -339,6 +345,10 @@ func TestAnswersArrive(t *testing.T) {
 	var events []node.TailEvent
 	err = r.client.Tail(ctx, "t", 7, func(e node.TailEvent) bool { events = append(events, e); return true })
 	equal(events, sampleOf[[]node.TailEvent](t, everything), err)
+	var replayed []node.Replayed
+	sum, err := r.client.Replay(ctx, node.ReplayQuery{}, func(node.Progress) {}, func(x node.Replayed) bool { replayed = append(replayed, x); return true })
+	equal(sum, sampleOf[node.ReplaySummary](t, everything), err)
+	equal(replayed, sampleOf[[]node.Replayed](t, everything), err)
 	var rows []node.AuditEntry
 	err = r.client.Audit(ctx, node.AuditQuery{}, func(e node.AuditEntry) bool { rows = append(rows, e); return true })
 	equal(rows, sampleOf[[]node.AuditEntry](t, everything), err)

@@ -59,6 +59,7 @@ func (s *Server) routes() []route {
 		{pattern: "POST /v1/lookup", body: true, handle: s.lookup},
 		{pattern: "GET /v1/tail", query: []string{"topic", "after"}, handle: s.tail},
 		{pattern: "POST /v1/audit", body: true, handle: s.audit},
+		{pattern: "POST /v1/audit/replay", body: true, handle: s.replay},
 		{pattern: "GET /v1/explain", query: []string{"object", "for", "row"}, handle: s.explain},
 		{pattern: "POST /v1/reindex", handle: s.reindex},
 	}

@@ -39,6 +39,7 @@ type Service interface {
 	Lookup(ctx context.Context, values []string) ([]node.LookupAnswer, error)
 	Tail(ctx context.Context, topic string, cursor int64, yield func(node.TailEvent) bool) error
 	Audit(ctx context.Context, q node.AuditQuery, yield func(node.AuditEntry) bool) error
+	Replay(ctx context.Context, q node.ReplayQuery, progress func(node.Progress), yield func(node.Replayed) bool) (node.ReplaySummary, error)
 	ExplainObject(ctx context.Context, id, party string) (node.Explanation, error)
 	ExplainRow(ctx context.Context, number uint64) (node.Explanation, error)
 	Reindex(ctx context.Context, progress func(node.Progress)) error
@@ -47,14 +48,16 @@ type Service interface {
 // Event is one line of a long answer: exactly one field is set. The last line
 // is the result, or the error that ended it.
 type Event struct {
-	Progress   *node.Progress   `json:"progress,omitempty"`
-	Receipt    *node.Receipt    `json:"receipt,omitempty"`
-	Comparison *node.Comparison `json:"comparison,omitempty"`
-	Version    *node.Version    `json:"version,omitempty"`
-	Tail       *node.TailEvent  `json:"tail,omitempty"`
-	Audit      *node.AuditEntry `json:"audit,omitempty"`
-	Done       bool             `json:"done,omitzero"`
-	Error      *Failure         `json:"error,omitempty"`
+	Progress   *node.Progress      `json:"progress,omitempty"`
+	Receipt    *node.Receipt       `json:"receipt,omitempty"`
+	Comparison *node.Comparison    `json:"comparison,omitempty"`
+	Version    *node.Version       `json:"version,omitempty"`
+	Tail       *node.TailEvent     `json:"tail,omitempty"`
+	Audit      *node.AuditEntry    `json:"audit,omitempty"`
+	Replayed   *node.Replayed      `json:"replayed,omitempty"`
+	Replay     *node.ReplaySummary `json:"replay,omitempty"`
+	Done       bool                `json:"done,omitzero"`
+	Error      *Failure            `json:"error,omitempty"`
 }
 
 // Failure is an error as the API tells it.

@@ -194,6 +194,17 @@ func (f *fake) Audit(ctx context.Context, q node.AuditQuery, yield func(node.Aud
 	return yielded(f, yield)
 }
 
+// Replay implements Service.
+func (f *fake) Replay(_ context.Context, _ node.ReplayQuery, progress func(node.Progress), yield func(node.Replayed) bool) (node.ReplaySummary, error) {
+	if f.events > 0 {
+		progress(node.Progress{Done: 1, Unit: "rows"})
+	}
+	if err := yielded(f, yield); err != nil {
+		return node.ReplaySummary{}, err
+	}
+	return told[node.ReplaySummary](f)
+}
+
 // ExplainObject implements Service.
 func (f *fake) ExplainObject(_ context.Context, id, party string) (node.Explanation, error) {
 	if f.explain != nil {
