@@ -31,7 +31,10 @@ type Config struct {
 	Version   string // of the program
 	Workers   int    // parse and pack in parallel; default GOMAXPROCS
 	Encrypted bool   // the disk that holds the store is encrypted, as its operator says
-	Input     int64  // most bytes of objects one publication may hold; default 256 MiB
+	// Rules reads the operator's own rules as they are now; nil text: there are
+	// none. Nil: there never are any.
+	Rules func() ([]byte, error)
+	Input int64 // most bytes of objects one publication may hold; default 256 MiB
 }
 
 // Documents keeps agreements, member records and profiles on disk, each

@@ -33,8 +33,8 @@ type Node struct {
 
 	world atomic.Pointer[world] // replaced by rebuild under docs
 
-	docs     sync.Mutex // serialises changes of documents; owns rules, said, circle and spurned
-	rules    map[protocol.Hash]ruled
+	docs     sync.Mutex // serialises changes of documents; owns book, said, circle and spurned
+	book     rulebook
 	said     map[protocol.AgreementID]*statements
 	circle   circle
 	spurned  map[protocol.Hash]bool // drafts whose refusal is written down
@@ -87,7 +87,10 @@ func New(cfg Config) (*Node, error) {
 	n.held.init()
 	n.logs.init()
 	n.graves.init()
-	if err := errors.Join(n.loadCircle(), n.rebuild()); err != nil {
+	if err := errors.Join(n.startRules(), n.loadCircle()); err != nil {
+		return nil, err
+	}
+	if err := n.rebuild(); err != nil {
 		return nil, err
 	}
 	return n, nil

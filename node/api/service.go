@@ -41,6 +41,8 @@ type Service interface {
 	Audit(ctx context.Context, q node.AuditQuery, yield func(node.AuditEntry) bool) error
 	ExplainObject(ctx context.Context, id, party string) (node.Explanation, error)
 	ExplainRow(ctx context.Context, number uint64) (node.Explanation, error)
+	Trails(ctx context.Context, q node.TrailQuery) ([]node.Trail, error)
+	ReloadRules(ctx context.Context) (node.RulesInfo, error)
 	Reindex(ctx context.Context, progress func(node.Progress)) error
 }
 
