@@ -33,8 +33,9 @@ type Config struct {
 	Encrypted bool   // the disk that holds the store is encrypted, as its operator says
 	// Rules reads the operator's own rules as they are now; nil text: there are
 	// none. Nil: there never are any.
-	Rules func() ([]byte, error)
-	Input int64 // most bytes of objects one publication may hold; default 256 MiB
+	Rules   func() ([]byte, error)
+	NoRules bool  // it is meant that there are none, though there were when the node last ran
+	Input   int64 // most bytes of objects one publication may hold; default 256 MiB
 }
 
 // Documents keeps agreements, member records and profiles on disk, each

@@ -87,10 +87,10 @@ func New(cfg Config) (*Node, error) {
 	n.held.init()
 	n.logs.init()
 	n.graves.init()
-	if err := errors.Join(n.startRules(), n.loadCircle()); err != nil {
+	if err := n.startRules(); err != nil {
 		return nil, err
 	}
-	if err := n.rebuild(); err != nil {
+	if err := errors.Join(n.loadCircle(), n.rebuild()); err != nil {
 		return nil, err
 	}
 	return n, nil
@@ -134,6 +134,7 @@ func (n *Node) Run(ctx context.Context) error {
 	start(n.broadcast)
 	start(n.writeNotes)
 	start(n.turn)
+	start(func(context.Context) error { return n.rememberRules() })
 	start(n.expire)
 	start(n.bury)
 	wg.Wait()

@@ -55,11 +55,43 @@ func (n *Node) startRules() error {
 	if err != nil {
 		return protocol.E(protocol.KindOf(err), "load the local rules", err, "the node does not start without them: put them right, then: entente policy check")
 	}
+	last, err := n.cfg.Store.Setting(rulesSetting)
+	if err != nil {
+		return err
+	}
+	if rules == nil && len(last) > 0 && !n.cfg.NoRules {
+		return protocol.E(protocol.Conflict, "load the local rules", fmt.Errorf("there are none, and when the node last ran there were some, of SHA-256 %s", last),
+			"put their file back (entente paths), or start without: entente up --no-local-rules")
+	}
 	n.book.local = rules
-	if rules != nil {
+	if rules != nil || len(last) > 0 {
 		n.noteRules(nil, nil)
 	}
 	return nil
+}
+
+// rulesSetting is the hash of the rules that were in force last. A file that is
+// gone, by a slip or with a disk that is not there, must not widen anything.
+const rulesSetting = "local-rules"
+
+// rememberRules writes down which rules are in force.
+func (n *Node) rememberRules() error {
+	n.docs.Lock()
+	defer n.docs.Unlock()
+	return n.keepRules()
+}
+
+// keepRules is rememberRules for callers that hold n.docs.
+func (n *Node) keepRules() error {
+	var hash []byte
+	if n.book.local != nil {
+		hash = []byte(n.book.local.Hash.String())
+	}
+	last, err := n.cfg.Store.Setting(rulesSetting)
+	if err != nil || string(last) == string(hash) {
+		return err
+	}
+	return n.cfg.Store.SetSetting(rulesSetting, hash)
 }
 
 // ReloadRules takes the operator's rules as they are now, for all that is decided
@@ -85,7 +117,7 @@ func (n *Node) ReloadRules(_ context.Context) (RulesInfo, error) {
 	info := n.world.Load().rulesInfo(rules)
 	if info.Changed = hashOfRules(rules) != hashOfRules(before); info.Changed {
 		n.noteRules(before, nil)
-		err = n.updateNetworks()
+		err = errors.Join(n.updateNetworks(), n.keepRules())
 	}
 	return info, err
 }
