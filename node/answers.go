@@ -261,6 +261,7 @@ type Status struct {
 	Agreements      []AgreementInfo `json:"agreements"`
 	Peers           []PeerInfo      `json:"peers"`
 	Store           StoreInfo       `json:"store"`
+	Rules           *RulesInfo      `json:"rules,omitempty"` // the operator's own; none: there are none
 	Findings        []Finding       `json:"findings"`
 }
 

@@ -45,7 +45,7 @@ func (n *Node) standingOf(g *governing) protocol.BasisAgreement {
 		for _, v := range g.acting {
 			a.Acting = append(a.Acting, v.Hash)
 		}
-		facts := n.rules[g.doc.Hash].facts
+		facts := n.book.compiled[g.doc.Hash].facts
 		a.ClearOnly = facts.ClearOnly
 		for name, parties := range facts.Entitled {
 			for member, until := range parties {

@@ -32,11 +32,20 @@ type Config struct {
 	Version   string // of the program
 	Workers   int    // parse and pack in parallel; default GOMAXPROCS
 	Encrypted bool   // the disk that holds the store is encrypted, as its operator says
-	// Secret makes the ids and pseudonyms of what agreements oblige to transform; as
-	// long as it is the same, they are. Zero: such objects are refused.
+	Redaction Redaction
+	// Rules reads the operator's own rules as they are now; nil text: there are
+	// none. Nil: there never are any.
+	Rules   func() ([]byte, error)
+	NoRules bool  // it is meant that there are none, though there were when the node last ran
+	Input   int64 // most bytes of objects one publication may hold; default 256 MiB
+}
+
+// Redaction is what transforming objects rests on, where agreements oblige to it.
+type Redaction struct {
+	// Secret makes the ids and pseudonyms of what is transformed; as long as it is the
+	// same, they are. Zero: such objects are refused.
 	Secret   [32]byte
 	Internal redact.Internal // what counts as the inside of this member's network, beside what always does
-	Input    int64           // most bytes of objects one publication may hold; default 256 MiB
 }
 
 // Documents keeps agreements, member records and profiles on disk, each

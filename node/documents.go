@@ -84,8 +84,10 @@ type named struct {
 
 // ruled is a compiled version with the facts that it decides under.
 type ruled struct {
+	bare  *policy.Rules // without local rules and facts
 	rules *policy.Rules
 	facts policy.Facts
+	local protocol.Hash // of the operator's rules
 }
 
 // compile makes the policy engine. Rules of unchanged versions under unchanged
@@ -107,12 +109,12 @@ func (n *Node) compile(w *world, now time.Time) error {
 				w.fault("agreement-unenforceable", err.Error())
 				break
 			}
-			held[a.Hash] = ruled{r, facts}
-			versions = append(versions, r)
+			held[a.Hash] = r
+			versions = append(versions, r.rules)
 		}
 		all = append(all, versions...)
 	}
-	n.rules = held
+	n.book.compiled, w.local = held, n.book.local
 	var err error
 	if w.engine, err = policy.NewEngine(n.cfg.Member, all...); err != nil {
 		return err
@@ -131,18 +133,25 @@ func (n *Node) compile(w *world, now time.Time) error {
 }
 
 // rulesOf compiles a version, or takes what is compiled already.
-func (n *Node) rulesOf(a *protocol.Agreement, facts policy.Facts) (*policy.Rules, error) {
-	held, ok := n.rules[a.Hash]
-	if ok && reflect.DeepEqual(held.facts, facts) {
-		return held.rules, nil
+func (n *Node) rulesOf(a *protocol.Agreement, facts policy.Facts) (ruled, error) {
+	local := hashOfRules(n.book.local)
+	held, ok := n.book.compiled[a.Hash]
+	if ok && held.local == local && reflect.DeepEqual(held.facts, facts) {
+		return held, nil
 	}
+	var err error
 	if !ok {
-		var err error
-		if held.rules, err = policy.CompileAgreement(a); err != nil {
-			return nil, err
+		if held.bare, err = policy.CompileAgreement(a); err != nil {
+			return held, err
 		}
 	}
-	return held.rules.With(facts), nil
+	if !ok || held.local != local {
+		if held.rules, err = held.bare.Under(n.book.local, n.cfg.Member); err != nil {
+			return held, err
+		}
+	}
+	held.rules, held.facts, held.local = held.rules.With(facts), facts, local
+	return held, nil
 }
 
 // facts gathers what decisions under an agreement rest on beside its document.

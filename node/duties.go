@@ -52,7 +52,7 @@ func (p *publication) origins(c *candidate, versions []store.Version) {
 		subject := policy.SubjectOf(o)
 		c.subject.Origins = append(c.subject.Origins, policy.Origin{Agreement: v.Log.Agreement, Topic: v.Log.Lane.Topic, Author: v.Log.Author.Member, Subject: subject})
 		d := p.world.engine.Read(policy.Reader{Member: self, Remote: true}, v.Log.Agreement, v.Log.Lane.Topic, v.Log.Author.Member, subject, p.now)
-		if text := onward(d.Duties, p.now); d.Outcome == policy.Allow && text != "" {
+		if text := onward(d.Duties, p.now); (d.Outcome == policy.Allow || d.Layer == policy.Local) && text != "" {
 			c.verdict = policy.Verdict{Decision: p.world.dutyDecision(d, text+" ("+p.world.agreementName(d.Agreement)+")")}
 			return
 		}
@@ -169,7 +169,7 @@ func (n *Node) expired(w *world, g *governing) ([]store.Erasure, error) {
 		subject, _ := r.subject(v.Object)
 		// The ceiling outlives the agreement.
 		d := w.engine.Read(policy.Reader{Member: n.cfg.Member, Remote: true}, v.Log.Agreement, v.Log.Lane.Topic, v.Log.Author.Member, subject, g.lastDay(now))
-		if d.Outcome != policy.Allow || inTime(d.Duties, v.Added, now) {
+		if d.Outcome != policy.Allow && d.Layer != policy.Local || inTime(d.Duties, v.Added, now) {
 			return true
 		}
 		if last := len(out) - 1; last >= 0 && out[last].Log == v.Log && out[last].Sequence == v.Sequence {

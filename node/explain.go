@@ -128,7 +128,11 @@ func (n *Node) ExplainRow(_ context.Context, number uint64) (Explanation, error)
 	out.Recorded = []AuditEntry{n.auditEntry(*found)}
 	w := n.world.Load()
 	if g := w.agreements[found.Agreement]; g != nil && found.Reason.Clause != "" {
-		if text, ok := g.clause(found.Version, found.Reason.Clause); ok {
+		text, ok := g.clause(found.Version, found.Reason.Clause)
+		if found.Reason.Layer == policy.Local.String() {
+			text, ok = w.localClause(found.Reason.Clause)
+		}
+		if ok {
 			out.Now = append(out.Now, ReaderWhy{Reader: "", Agreement: g.doc.Name, Topic: found.Topic, Why: Why{
 				Outcome: found.Outcome, Layer: found.Reason.Layer, Agreement: g.doc.Name, AgreementID: g.doc.ID.String(),
 				Version: found.Version, Clause: found.Reason.Clause, Text: text,

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,6 +45,7 @@ type lab struct {
 
 // resident is one member of a lab with its one node.
 type resident struct {
+	rules     atomic.Pointer[string] // of its operator; nil: none
 	lab       *lab
 	handle    string
 	kind      string
@@ -170,7 +172,8 @@ func (r *resident) start() {
 	r.node, err = node.New(node.Config{
 		Member: r.record.Member, Number: 1, Epoch: 1, Key: r.keys[protocol.NodeKey], Operator: r.keys[protocol.OperationsRole],
 		Store: r.store, Documents: r.kept, Codec: r.lab.codec, Clock: time.Now, Workers: 1, Logger: logger,
-		Random: func(b []byte) { _, _ = r.random.Read(b) }, Secret: sha256.Sum256([]byte("secret of " + r.handle)),
+		Random: func(b []byte) { _, _ = r.random.Read(b) }, Redaction: node.Redaction{Secret: sha256.Sum256([]byte("secret of " + r.handle))},
+		Rules: r.readRules,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -360,6 +363,9 @@ func object(kind, name string, with map[string]string) string {
 	}
 	if len(markings) > 0 {
 		o["object_marking_refs"] = markings
+	}
+	if text := with["description"]; text != "" {
+		o["description"] = text
 	}
 	if by := with["by"]; by != "" {
 		o["created_by_ref"] = idOf("identity", by)

@@ -33,8 +33,8 @@ type Node struct {
 
 	world atomic.Pointer[world] // replaced by rebuild under docs
 
-	docs     sync.Mutex // serialises changes of documents; owns rules, said, circle and spurned
-	rules    map[protocol.Hash]ruled
+	docs     sync.Mutex // serialises changes of documents; owns book, said, circle and spurned
+	book     rulebook
 	said     map[protocol.AgreementID]*statements
 	circle   circle
 	spurned  map[protocol.Hash]bool // drafts whose refusal is written down
@@ -93,6 +93,9 @@ func New(cfg Config) (*Node, error) {
 	n.held.init()
 	n.logs.init()
 	n.graves.init()
+	if err := n.startRules(); err != nil {
+		return nil, err
+	}
 	if err := errors.Join(n.loadCircle(), n.rebuild()); err != nil {
 		return nil, err
 	}
@@ -137,6 +140,7 @@ func (n *Node) Run(ctx context.Context) error {
 	start(n.broadcast)
 	start(n.writeNotes)
 	start(n.turn)
+	start(func(context.Context) error { return n.rememberRules() })
 	start(n.expire)
 	start(n.bury)
 	wg.Wait()

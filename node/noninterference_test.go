@@ -41,6 +41,17 @@ clauses:
       kinds: [company, cert]
 `
 
+// interferenceRules are those of the vendor's operator: what they keep from its
+// people interferes with nothing that these see.
+const interferenceRules = `kind: entente/local-rules
+format: 1
+clauses:
+  - number: 1
+    text: We read no malware.
+    effect: forbid
+    types: [malware]
+`
+
 // step is one publication of a drawn history.
 type step struct {
 	topic, raw string
@@ -57,7 +68,7 @@ func drawHistory(t *rapid.T) []step {
 	for i := range count {
 		name := fmt.Sprintf("n%d", i)
 		with := map[string]string{"tlp": rapid.SampledFrom([]string{"clear", "green", "amber"}).Draw(t, "tlp")}
-		how := rapid.SampledFrom([]string{"finding", "finding", "finding", "closed", "red", "victim", "broken"}).Draw(t, "how")
+		how := rapid.SampledFrom([]string{"finding", "finding", "finding", "closed", "red", "victim", "broken", "unwanted"}).Draw(t, "how")
 		s := step{topic: "watch/shared"}
 		kind := "indicator"
 		switch how {
@@ -68,6 +79,8 @@ func drawHistory(t *rapid.T) []step {
 			with["tlp"], s.secret, s.force = "red", true, rapid.Bool().Draw(t, "force")
 		case "victim":
 			kind, s.secret, s.force = "identity", true, rapid.Bool().Draw(t, "force")
+		case "unwanted":
+			kind, s.secret = "malware", true
 		case "broken":
 			s.secret, s.force = true, true
 			with["modified"] = "never"
@@ -147,6 +160,11 @@ func play(t *testing.T, history []step, secrets bool) (got string) {
 		l := newLab(t)
 		all := l.found("watch", interferenceTerms, map[string]string{"bank": "company", "cert": "cert", "vendor": "vendor"})
 		bank, vendor := all[0], all[2]
+		unwanted := interferenceRules
+		vendor.rules.Store(&unwanted)
+		if _, err := vendor.node.ReloadRules(context.Background()); err != nil {
+			t.Fatal(err)
+		}
 		<-time.After(5 * time.Second)
 		// A first message on each topic begins the logs, so that what is forced
 		// later goes on in the very logs that the node writes: two logs of one

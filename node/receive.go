@@ -398,7 +398,7 @@ func (n *Node) decideLeaf(w *world, g *governing, h protocol.Header, o *stix.Obj
 		subject.Problem = ""
 	}
 	d = w.engine.Inbound(h.Agreement, h.Lane.Topic, h.Author.Member, subject, now)
-	if d.Outcome != policy.Allow {
+	if d.Outcome != policy.Allow && d.Layer != policy.Local {
 		return d, false
 	}
 	if no, ok := w.ownership(g, h.Author.Member, o); !ok {
@@ -406,6 +406,11 @@ func (n *Node) decideLeaf(w *world, g *governing, h protocol.Header, o *stix.Obj
 	}
 	if text := w.duty(h.Author.Member, o, d.Duties); text != "" {
 		return w.dutyDecision(d, text), false
+	}
+	if d.Layer == policy.Local {
+		// Its message is carried whole, as its author means it for all; reading keeps
+		// the object from this member, for as long as its rules say so.
+		return d, true
 	}
 	if o.Level.Awaits != "" {
 		d = policy.Decision{Outcome: policy.Withhold, Layer: policy.Floor, Agreement: d.Agreement, Version: d.Version, Text: textAwaits}

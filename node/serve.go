@@ -114,7 +114,8 @@ func (n *Node) redact(w *world, g *governing, reader protocol.Peer, frame []byte
 		return nil, err
 	}
 	h := s.Header()
-	if h.Content == protocol.Control || (g.inForce() && h.AgreementVersion == g.doc.Version && !g.timed && len(g.halted) == 0) {
+	narrowed := h.Author.Member == n.cfg.Member && w.engine.Narrowed(h.Agreement)
+	if h.Content == protocol.Control || (!narrowed && g.inForce() && h.AgreementVersion == g.doc.Version && !g.timed && len(g.halted) == 0) {
 		return frame, nil
 	}
 	m, err := n.cfg.Codec.Reopen(frame)

@@ -45,7 +45,7 @@ func (n *Node) Status(_ context.Context) (Status, error) {
 }
 
 func (n *Node) findings(w *world, s *Status) []Finding {
-	out := slices.Clone(w.findings)
+	out := append(slices.Clone(w.findings), n.rulesFindings(w, s)...)
 	add := func(code string, severity Severity, hint, format string, args ...any) {
 		out = append(out, Finding{Code: code, Severity: severity, Text: fmt.Sprintf(format, args...), Hint: hint})
 	}

@@ -154,6 +154,10 @@ func (s *story) play(t *testing.T, d *datadriven.TestData) string {
 		return s.audit(at, arg("action"), d.HasArg("sorted"))
 	case "explain":
 		return s.explain(at, arg("object"), arg("for"))
+	case "rules":
+		return s.rules(at, d.Input)
+	case "trail":
+		return s.trail(at, arg("object"), arg("topic"), arg("for"))
 	case "findings":
 		return s.findings(at)
 	case "invite", "invites", "revoke", "meet", "sign":

@@ -22,6 +22,7 @@ type world struct {
 	self       protocol.MemberID
 	until      time.Time // the next moment at which a date changes something
 	engine     *policy.Engine
+	local      *protocol.LocalRules // the operator's own rules that it decides by; nil: none
 	agreements map[protocol.AgreementID]*governing
 	members    map[protocol.MemberID]*member
 	keys       map[authorKey]protocol.PublicKey

@@ -17,6 +17,8 @@ type class struct {
 	key         uint64 // of the facets, and of the voice that asked
 	from, until int64  // microseconds: valid at from <= now < until
 	verdict     Verdict
+	narrowed    *Verdict // for what this member gives, under its local rules; nil: the same
+	mine        uint16   // number of what local rules say to this member; zero: nothing
 	of          []uint16 // for each reader, the number of its decision; nil: the verdict's for all
 	decisions   []Decision
 }
@@ -211,7 +213,13 @@ func (r *Rules) askClauses(c *class, t *topic, q *question, p *present, readers 
 		c.of[q.author] = uint16(len(c.decisions))
 		c.decisions = append(c.decisions, own)
 	}
+	if len(t.local) == 0 {
+		r.conclude(c, t, q, readers, a.may)
+		return
+	}
+	may := slices.Clone(a.may)
 	r.conclude(c, t, q, readers, a.may)
+	r.askLocal(&a, t, q, readers, may)
 }
 
 // answers are the decisions of a class while they are made.

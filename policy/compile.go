@@ -35,6 +35,8 @@ type Rules struct {
 	everywhere []*clause // that forbid beyond the agreement
 	state      state
 	duties     *pool
+	self       protocol.MemberID // whose operator's rules those of the topics are
+	own        int               // number of that member; zero: it is no party
 }
 
 // people are the parties of an agreement and what selectors ask of them.
@@ -57,10 +59,12 @@ type topic struct {
 	unmarked string           // text for those, where there is no default
 	permits  []*clause        // in the document's order
 	forbids  []*clause
+	local    []*clause      // of the operator, which all forbid
 	moments  []int64        // sorted: where a date changes something
 	types    map[string]int // column of each type that a clause speaks of; others have column 0
 	columns  []int          // number in Rules.types of each column
 	asked    facets         // what else tells objects apart
+	said     *facets        // the part of it that the agreement asks
 	cache    cache
 	present  atomic.Pointer[present]  // what held at the moment that was asked last
 	shared   atomic.Pointer[audience] // the last list of readers, which most classes have in common
@@ -81,6 +85,8 @@ type clause struct {
 	score    int            // number of the contribution that entitles, -1: none
 	span     int64          // microseconds: modified less than this ago; zero: not asked
 	months   int            // the same in months of the calendar
+	mine     bool           // of a local clause: it keeps from this member
+	unless   *clause        // of a local clause: what it spares; nil: nothing
 }
 
 // CompileAgreement makes the rules of one agreement. It refuses, as Invalid or
@@ -247,7 +253,7 @@ func (r *Rules) addTopics() error {
 
 // compileClause makes the matcher of one clause.
 func (r *Rules) compileClause(source *protocol.Clause) (*clause, error) {
-	c := &clause{source: source, starts: math.MinInt64, ends: math.MaxInt64, score: -1}
+	c := &clause{source: source, score: -1}
 	if source.Number == "" {
 		return nil, fmt.Errorf("it has no number")
 	}
@@ -273,16 +279,23 @@ func (r *Rules) compileClause(source *protocol.Clause) (*clause, error) {
 	if c.marks, err = selectMarks(source); err != nil {
 		return nil, err
 	}
-	if !source.Starts.IsZero() {
-		c.starts = source.Starts.UnixMicro()
-	}
-	if !source.Ends.IsZero() {
-		c.ends = source.Ends.UnixMicro()
-	}
+	c.starts, c.ends = span(source)
 	if c.starts >= c.ends {
 		return nil, fmt.Errorf("it ends (%s) before it starts (%s)", day(source.Ends), day(source.Starts))
 	}
 	return c, r.compileTerms(c)
+}
+
+// span returns when a clause speaks, in microseconds.
+func span(source *protocol.Clause) (starts, ends int64) {
+	starts, ends = math.MinInt64, math.MaxInt64
+	if !source.Starts.IsZero() {
+		starts = source.Starts.UnixMicro()
+	}
+	if !source.Ends.IsZero() {
+		ends = source.Ends.UnixMicro()
+	}
+	return starts, ends
 }
 
 // unconditional reports whether a selector names no condition at all.

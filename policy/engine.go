@@ -191,6 +191,9 @@ func (r *Rules) outbound(topic string, author protocol.MemberID, s *Subject, now
 		return Verdict{Decision: d}
 	}
 	v := c.verdict
+	if c.narrowed != nil {
+		v = *c.narrowed
+	}
 	v.Decision = f.expire(explainProblem(v.Decision, s))
 	return v
 }
@@ -240,11 +243,11 @@ func (r *Rules) inbound(self protocol.MemberID, topic string, author protocol.Me
 	}
 	d = f.reader(c, self)
 	older := s.Version != 0 && s.Version < r.agreement.Version
-	if d.Outcome == Allow && !older && c.verdict.Outcome != Allow {
+	if d.permitted() && !older && c.verdict.Outcome != Allow {
 		d = c.verdict.Decision
 	}
 	d = r.holdable(d)
-	if d.Outcome != Allow {
+	if !d.permitted() {
 		d.Outcome = Refuse
 	}
 	return f.expire(explainProblem(d, s))
@@ -252,8 +255,8 @@ func (r *Rules) inbound(self protocol.MemberID, topic string, author protocol.Me
 
 // holdable withholds what this node could not keep as it must be kept.
 func (r *Rules) holdable(d Decision) Decision {
-	if d.Outcome == Allow && d.Duties != nil && d.Duties.AtRest && !r.state.encrypted {
-		d.Outcome, d.Clause, d.Text, d.Duties = Withhold, "", textAtRest, nil
+	if d.permitted() && d.Duties != nil && d.Duties.AtRest && !r.state.encrypted {
+		d.Outcome, d.Layer, d.Clause, d.Text, d.Duties = Withhold, Governing, "", textAtRest, nil
 	}
 	return d
 }
@@ -276,7 +279,7 @@ func (e *Engine) Read(reader Reader, agreement protocol.AgreementID, topic strin
 	for _, r := range versions[1:] {
 		d = e.join(d, r.read(e.self, reader, topic, author, &s, now))
 	}
-	if d.Outcome == Allow && len(s.Origins) > 0 {
+	if d.permitted() && len(s.Origins) > 0 {
 		expires := d.Expires
 		if no, ok := e.follow(versions, reader.Member, d.Marking, &s, now); ok {
 			d = no
@@ -309,7 +312,8 @@ func (r *Rules) read(self protocol.MemberID, reader Reader, topic string, author
 	if over && f.marked == protocol.Clear {
 		d = r.decision(f.marked, math.MaxInt64)
 		d.Outcome, d.Layer, d.Text = Allow, Floor, textOpen
-		return d
+		f.speak(reader.Purpose, false)
+		return f.askLocalAlone(d)
 	}
 	if !reader.Remote && (over || !r.over(f.now)) {
 		f.speak(reader.Purpose, over)
@@ -397,6 +401,9 @@ func (p *present) reads(i int) bool { return p.reading.has(i) && !p.suspended.ha
 // reader returns the decision of a class for one member, who may be no party.
 func (f *found) reader(c *class, member protocol.MemberID) Decision {
 	r := f.rules
+	if c.mine != 0 && member == r.self && !member.IsZero() {
+		return c.decisions[c.mine]
+	}
 	i := r.index[member]
 	if i != 0 || r.agreement.Visibility == protocol.Public || (c.of == nil && c.verdict.Layer == Floor) {
 		return c.reader(i)

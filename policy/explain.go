@@ -184,7 +184,7 @@ func (r *Rules) steps(self protocol.MemberID, as Reader, topicName string, autho
 			steps = append(steps, step)
 		}
 	}
-	return steps
+	return r.localSteps(&f, as, steps)
 }
 
 // lastSteps are the rules that are asked after all versions: what the disk must
@@ -394,7 +394,9 @@ func (s Step) line() string {
 	}
 	if s.Clause != "" {
 		what = "permits " + s.Clause
-		if s.Against {
+		if s.Layer == Local {
+			what = "local rule " + s.Clause
+		} else if s.Against {
 			what = "forbids " + s.Clause
 		}
 		if !s.Match {

@@ -55,12 +55,22 @@ func classesOf(s *Subject, standard protocol.Class) protocol.Class {
 	return c
 }
 
+// exceptions returns what local clauses spare.
+func exceptions(local []*clause) (list []*clause) {
+	for _, c := range local {
+		if c.unless != nil {
+			list = append(list, c.unless)
+		}
+	}
+	return list
+}
+
 // facetsOf reads what the clauses of a topic ask.
-func facetsOf(t *topic) facets {
+func facetsOf(lists ...[]*clause) facets {
 	var f facets
 	var within, among []protocol.Class // what permits and forbids name
 	paps := [protocol.PAPRed + 1]bool{}
-	for _, list := range [...][]*clause{t.permits, t.forbids} {
+	for _, list := range lists {
 		for _, c := range list {
 			ask := &c.source.If
 			switch {
@@ -297,7 +307,7 @@ func (c *clause) serves(q *question) bool {
 // also says for a refusal what else the clauses ask of objects, as far as this
 // class does not meet it.
 func (t *topic) also(q *question) string {
-	f := &t.asked
+	f := t.said
 	var list []string
 	say := func(asked bool, what string) {
 		if asked {

@@ -98,12 +98,17 @@ func micro(t time.Time) int64 {
 func (r *Rules) finish(t *topic, moments []int64) *topic {
 	made := &topic{
 		name: t.name, standard: t.standard, class: t.class, unmarked: t.unmarked,
-		permits: t.permits, forbids: t.forbids, types: t.types, columns: t.columns,
+		permits: t.permits, forbids: t.forbids, local: t.local, types: t.types, columns: t.columns,
 	}
-	made.asked = facetsOf(t)
+	made.asked = facetsOf(t.permits, t.forbids, t.local, exceptions(t.local))
+	made.said = &made.asked
+	if len(t.local) > 0 {
+		said := facetsOf(t.permits, t.forbids)
+		made.said = &said
+	}
 	moments = slices.Clone(moments)
 	scores := make(map[int]bool)
-	for _, list := range [...][]*clause{t.permits, t.forbids} {
+	for _, list := range [...][]*clause{t.permits, t.forbids, t.local} {
 		for _, c := range list {
 			for _, m := range [...]int64{c.starts, c.ends} {
 				if m != math.MinInt64 && m != math.MaxInt64 {

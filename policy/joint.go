@@ -14,20 +14,24 @@ import (
 // does not allow is not allowed.
 
 // join is the decision of two versions for one reader: that of the first which
-// does not allow, else the first's, until the sooner moment and with what both
+// does not allow (by agreement, before local rules), else the first's, until the sooner moment and with what both
 // demand.
 func (e *Engine) join(a, b Decision) Decision {
 	switch {
-	case a.Outcome != Allow:
+	case !a.permitted():
 		return a
-	case b.Outcome != Allow:
+	case !b.permitted():
 		b.Expires = sooner(a.Expires, b.Expires) // then the first may decide
 		return b
 	}
-	a.Marking = max(a.Marking, b.Marking)
-	a.Expires = sooner(a.Expires, b.Expires)
-	a.Duties = e.joint.join(a.Duties, b.Duties)
-	return a
+	d := a
+	if a.Outcome == Allow && b.Outcome != Allow {
+		d = b
+	}
+	d.Marking = max(a.Marking, b.Marking)
+	d.Expires = sooner(a.Expires, b.Expires)
+	d.Duties = e.joint.join(a.Duties, b.Duties)
+	return d
 }
 
 // joinVerdicts is the verdict of two versions: readers are those of both, denied
@@ -88,7 +92,7 @@ func (e *Engine) followVerdict(v Verdict, versions []*Rules, author protocol.Mem
 	if len(denied) == 0 {
 		return v
 	}
-	if v.Outcome == Allow {
+	if v.permitted() {
 		expires := v.Expires
 		v.Decision = denied[0].Decision
 		v.Expires = sooner(expires, v.Expires)

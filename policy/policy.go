@@ -70,9 +70,14 @@ type Decision struct {
 	Expires   time.Time        // the moment at which a date may change the answer; zero: none will
 	// Duties are what this permission demands of those who use it, the strictest
 	// of all clauses that permit; of a Verdict, of all its readers together. Equal
-	// ones are mostly the same pointer. Nil: none. Not to be changed.
+	// ones are mostly the same pointer. Nil: none. Not to be changed. A decision by
+	// local rules keeps the duties of the permission that it takes the place of.
 	Duties *protocol.Obligations
 }
+
+// permitted reports whether the agreement permits it, whatever the operator's own
+// rules say to that.
+func (d Decision) permitted() bool { return d.Outcome == Allow || d.Layer == Local }
 
 // Outward is all that anyone but the local operator and the parties of the
 // agreement may be told: nothing of layer, agreement or clause.

@@ -3,14 +3,15 @@ package policy
 import "math/bits"
 
 // set is a bit set of parties or types of one agreement. All sets over the
-// same things have the same length.
+// same things have the same length, but for types, of which local rules may add
+// some: has is asked of such, too.
 type set []uint64
 
 func newSet(n int) set { return make(set, (n+63)/64) }
 
 func (s set) add(i int)      { s[i>>6] |= 1 << (i & 63) }
 func (s set) remove(i int)   { s[i>>6] &^= 1 << (i & 63) }
-func (s set) has(i int) bool { return s[i>>6]&(1<<(i&63)) != 0 }
+func (s set) has(i int) bool { return i>>6 < len(s) && s[i>>6]&(1<<(i&63)) != 0 }
 
 func (s set) count() int {
 	n := 0

@@ -28,6 +28,7 @@ type agreementReader struct {
 	roles   map[string]bool
 	topics  map[string]bool
 	scores  map[string]bool
+	local   bool // local rules: what an agreement defines is not known yet
 }
 
 func (r *agreementReader) read() {
@@ -176,23 +177,29 @@ func (r *agreementReader) readClauses() {
 	r.each("clauses", maxClauses, func(n *yamlNode) {
 		s := r.group(n, "a clause", "number", "text", "effect", "from", "to", "topics", "types", "markings", "max-marking",
 			"from-date", "until-date", "conditions", "obligations", "scope", "survives")
-		c := Clause{
-			Number: one(s, "number", true, clauseNumber), Text: one(s, "text", true, prose), Line: n.line,
-			Permit: one(s, "effect", true, oneOf("effect", []string{"permit", "forbid"})) == "permit",
-			From:   r.readSelector(s, "from"), To: r.readSelector(s, "to"),
-			Topics: many(s, "topics", maxTopics, r.defined("topic", r.topics)),
-			Types:  many(s, "types", maxWords, objectType),
-			Marks:  many(s, "markings", int(Red), level), Max: one(s, "max-marking", false, level),
-			Starts: one(s, "from-date", false, moment), Ends: one(s, "until-date", false, moment),
-		}
-		if first, twice := numbers[c.Number]; twice {
-			s.failAt("number", "two clauses have the number %s; the first stands in line %d", c.Number, first)
-		}
-		numbers[c.Number] = c.Line
-		r.readTerms(s, &c)
+		c := r.readClause(s, numbers)
 		r.checkClause(s, &c)
 		r.a.Clauses = append(r.a.Clauses, c)
 	})
+}
+
+// readClause reads what clauses of agreements and of local rules have in common.
+func (r *agreementReader) readClause(s section, numbers map[string]int) Clause {
+	c := Clause{
+		Number: one(s, "number", true, clauseNumber), Text: one(s, "text", true, prose), Line: s.node.line,
+		Permit: one(s, "effect", true, oneOf("effect", []string{"permit", "forbid"})) == "permit",
+		From:   r.readSelector(s, "from"), To: r.readSelector(s, "to"),
+		Topics: many(s, "topics", maxTopics, r.defined("topic", r.topics)),
+		Types:  many(s, "types", maxWords, objectType),
+		Marks:  many(s, "markings", int(Red), level), Max: one(s, "max-marking", false, level),
+		Starts: one(s, "from-date", false, moment), Ends: one(s, "until-date", false, moment),
+	}
+	if first, twice := numbers[c.Number]; twice {
+		s.failAt("number", "two clauses have the number %s; the first stands in line %d", c.Number, first)
+	}
+	numbers[c.Number] = c.Line
+	r.readTerms(s, &c)
+	return c
 }
 
 func (r *agreementReader) checkClause(s section, c *Clause) {
@@ -213,8 +220,12 @@ func laterOf(a, b time.Time) time.Time {
 	return b
 }
 
-// defined returns a parser for words that this agreement defines.
+// defined returns a parser for words that this agreement defines. In local rules
+// they are those of whichever agreement.
 func (r *agreementReader) defined(what string, words map[string]bool) func(string) (string, error) {
+	if r.local {
+		return handle
+	}
 	return func(s string) (string, error) {
 		if words[s] {
 			return s, nil
@@ -247,7 +258,7 @@ func (r *agreementReader) readSelector(clause section, key string) Selector {
 	}
 	switch {
 	case !choice.Public:
-	case r.a.Visibility != Public || key != "to":
+	case !r.local && r.a.Visibility != Public || key != "to":
 		s.failAt("public", "only \"to\" in a clause of a public agreement may name the public")
 	case len(s.node.fields) > 1:
 		s.failAt("public", "the public has no handle, kind, country or role; write a clause of its own for parties")

@@ -63,7 +63,11 @@ func (r *agreementReader) readTerms(s section, c *Clause) {
 }
 
 func (r *agreementReader) readConditions(clause section, n *yamlNode, c *Clause) {
-	s := clause.group(n, "conditions", "classes", "max-pap", "purposes", "context", "confidence", "age", "contribution")
+	known := []string{"classes", "max-pap", "purposes", "context", "confidence", "age", "contribution"}
+	if r.local {
+		known = known[:6] // scores are counted under agreements
+	}
+	s := clause.group(n, "conditions", known...)
 	if len(s.node.fields) == 0 {
 		s.failNode(n, "no condition stands here; leave the field out")
 	}
@@ -77,6 +81,9 @@ func (r *agreementReader) readConditions(clause section, n *yamlNode, c *Clause)
 	}
 	for _, key := range []string{"purposes", "contribution"} {
 		if !c.Permit && s.get(key, false) != nil {
+			if r.local {
+				s.failAt(key, "whom to spare stands under \"unless\"")
+			}
 			s.failAt(key, "only a clause that permits asks for this")
 		}
 	}

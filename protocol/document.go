@@ -22,6 +22,7 @@ const (
 	kindRecord    = "entente/member-record"
 	kindProfile   = "entente/public-profile"
 	kindAgreement = "entente/agreement"
+	kindLocal     = "entente/local-rules"
 )
 
 // PublicKey is an Ed25519 public key. Its text form is "ed25519:" and the

@@ -104,7 +104,9 @@ type assemblyOptions struct {
 	Memory       int64    // budget of the store; 0: its default
 	Async        bool     // do not wait for the disk
 	Logger       *slog.Logger
-	Internal     redact.Internal // what belongs to the member's own network
+	Internal     redact.Internal        // what belongs to the member's own network
+	Rules        func() ([]byte, error) // of the operator; nil: none
+	NoRules      bool                   // it is meant that there are none
 }
 
 // assembly is a node with its store and hosts.
@@ -142,9 +144,10 @@ func assemble(keys keyring, member protocol.MemberID, o assemblyOptions) (a *ass
 		return a, err
 	}
 	a.node, err = node.New(node.Config{
-		Secret: secret, Internal: o.Internal,
-		Member: member, Number: 1, Epoch: 1, Key: keys.Node, Operator: keys.Operations, Store: a.store, Documents: documents, Codec: codec,
+		Redaction: node.Redaction{Secret: secret, Internal: o.Internal},
+		Member:    member, Number: 1, Epoch: 1, Key: keys.Node, Operator: keys.Operations, Store: a.store, Documents: documents, Codec: codec,
 		Clock: time.Now, Random: fillRandom, Logger: o.Logger, Home: o.Home, Version: version(),
+		Rules: o.Rules, NoRules: o.NoRules,
 	})
 	if err != nil {
 		return a, err

@@ -88,18 +88,24 @@ func readAgreement(in io.Reader, file string) (*protocol.Agreement, []byte, erro
 	if err != nil {
 		return nil, nil, err
 	}
+	a, err := parseAgreement(payload, file)
+	return a, payload, err
+}
+
+// parseAgreement reads the text of an agreement, alone or in an envelope.
+func parseAgreement(payload []byte, file string) (*protocol.Agreement, error) {
 	if len(payload) > 0 && payload[0] == '{' {
 		d, err := protocol.DecodeEnvelope(payload)
 		if err != nil {
-			return nil, nil, protocol.E(protocol.KindOf(err), file, err, protocol.HintOf(err))
+			return nil, protocol.E(protocol.KindOf(err), file, err, protocol.HintOf(err))
 		}
 		payload = d.Payload
 	}
 	a, err := protocol.ParseAgreement(payload)
 	if err != nil {
-		return nil, nil, protocol.Located(err, file)
+		return nil, protocol.Located(err, file)
 	}
-	return a, payload, nil
+	return a, nil
 }
 
 // casesBeside names the file of cases of an agreement's file.
@@ -180,6 +186,8 @@ func printReport(w io.Writer, r *cases.Report, all bool) error {
 // pointName says what a point of coverage is about.
 func pointName(p cases.Point) string {
 	switch {
+	case p.Local:
+		return fmt.Sprintf("local rule %s (line %d)", p.Clause, p.Line)
 	case p.Clause == "":
 		return p.Condition
 	case p.Condition == "":

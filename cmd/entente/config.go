@@ -169,7 +169,7 @@ func (c *cli) pathsCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			keys := filepath.Join(c.home, "keys")
 			rows := [][2]string{
-				{"home", c.home}, {"config", filepath.Join(c.home, "config.yaml")}, {"keys", keys},
+				{"home", c.home}, {"config", filepath.Join(c.home, "config.yaml")}, {"local-rules", c.rulesFile()}, {"keys", keys},
 				{"root-key", filepath.Join(keys, keyFiles()[protocol.RootKey])}, {"members", filepath.Join(c.home, "members")},
 				{"profiles", filepath.Join(c.home, "profiles")}, {"agreements", filepath.Join(c.home, "agreements")},
 				{"store", filepath.Join(c.home, "store")}, {"api-socket", c.config.APISocket}, {"api-token", filepath.Join(c.home, "api.token")},

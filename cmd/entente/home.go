@@ -260,7 +260,8 @@ func (c *cli) upCommand() *cobra.Command {
 		Use: "up", Short: "Run the node until Ctrl-C; makes what is missing", Args: cobra.NoArgs,
 		Long: `Runs the node in the foreground. With nothing set up it first makes a member as
 init does, and says what it made. It ends with Ctrl-C or SIGTERM; everything
-that was acknowledged is on disk then.`,
+that was acknowledged is on disk then. SIGHUP makes it read its local rules again,
+as entente policy reload does.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.up(cmd, handle, name) },
 	}
 	cmd.Flags().StringVar(&handle, "handle", "", "short name of the member, where one is made")
@@ -268,6 +269,7 @@ that was acknowledged is on disk then.`,
 	cmd.Flags().StringSlice("listen", nil, "multiaddrs of the member host")
 	cmd.Flags().StringSlice("public-listen", nil, "multiaddrs of the public host")
 	cmd.Flags().String("api-listen", "", "loopback host:port for HTTP with a token")
+	cmd.Flags().Bool("no-local-rules", false, "go on without local rules, where there were some and their file is gone")
 	return cmd
 }
 
@@ -312,8 +314,10 @@ func (c *cli) up(cmd *cobra.Command, handle, name string) error {
 		return err
 	}
 	boundMemory(c.config.Memory, 1)
+	bare, _ := cmd.Flags().GetBool("no-local-rules")
 	a, err := assemble(id.keys, id.record.Member, assemblyOptions{
 		Home: c.home, Listen: c.config.Listen, PublicListen: c.config.PublicListen, Memory: int64(c.config.Memory) << 20, Async: c.config.Async, Logger: logger, Internal: inside,
+		Rules: func() ([]byte, error) { return readRules(c.rulesFile()) }, NoRules: bare,
 	})
 	if err != nil {
 		return err
@@ -337,6 +341,7 @@ func (c *cli) up(cmd *cobra.Command, handle, name string) error {
 	whole, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	group.Go(func() error { return a.run(whole) })
+	group.Go(func() error { return reloadOnHangup(ctx, a.node, logger) })
 	group.Go(func() error {
 		defer stop()
 		return server.Run(ctx)

@@ -13,9 +13,9 @@ import (
 )
 
 func (c *cli) policyCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "policy", Short: "Look at what rules say, before they are in force", Args: cobra.NoArgs,
+	cmd := &cobra.Command{Use: "policy", Short: "Look at what rules say: agreements and this node's own", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(c.policyCheck())
+	cmd.AddCommand(c.policyCheck(), c.policyTest(), c.policyExplain(), c.policyWho(), c.policyWhyNot(), c.policyReload())
 	return cmd
 }
 
@@ -52,8 +52,11 @@ type checkedTopic struct {
 func (c *cli) policyCheck() *cobra.Command {
 	var at string
 	cmd := &cobra.Command{
-		Use: "check FILE", Short: "Read an agreement, say who may read what, and warn of what is odd", Args: cobra.ExactArgs(1),
-		Long: `Reads an agreement from its file, as a node would, and says who may read what on
+		Use: "check [FILE]", Short: "Read an agreement or local rules, and warn of what is odd", Args: cobra.MaximumNArgs(1),
+		Long: `Reads local rules, those of this home where no file is named, and says in which
+agreements of this home each clause binds and which names nobody there has.
+
+Reads an agreement from its file, as a node would, and says who may read what on
 each topic and what is odd about it: clauses that can never decide, topics that
 nobody reads, parties that give and get nothing, dates that come soon. No node
 is needed. Exits 7 when there is a warning.`,
@@ -65,7 +68,20 @@ is needed. Exits 7 when there is a warning.`,
 					return err
 				}
 			}
-			a, _, err := readAgreement(cmd.InOrStdin(), args[0])
+			if len(args) == 0 {
+				if _, err := loadRules(c.rulesFile()); err != nil {
+					return err
+				}
+				args = []string{c.rulesFile()}
+			}
+			text, _, err := readDocument(cmd.InOrStdin(), args[0])
+			if err != nil {
+				return err
+			}
+			if protocol.IsLocalRules(text) {
+				return c.checkRules(cmd.OutOrStdout(), args[0], text)
+			}
+			a, err := parseAgreement(text, args[0])
 			if err != nil {
 				return err
 			}

@@ -156,6 +156,8 @@ func exampleText(o node.ObjectOutcome) string {
 func whyText(w node.Why) string {
 	var b strings.Builder
 	switch {
+	case w.Layer == "local":
+		fmt.Fprintf(&b, "local rules, clause %s: ", w.Clause)
 	case w.Clause != "":
 		fmt.Fprintf(&b, "%s v%d, clause %s: ", w.Agreement, w.Version, w.Clause)
 	case w.Layer == "floor":

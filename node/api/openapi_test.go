@@ -66,7 +66,7 @@ func described() []reflect.Type {
 	return []reflect.Type{
 		reflect.TypeFor[Failure](), reflect.TypeFor[Event](), reflect.TypeFor[Health](), reflect.TypeFor[Ticket](), reflect.TypeFor[Upload](), reflect.TypeFor[Values](), reflect.TypeFor[node.InviteRequest](), reflect.TypeFor[node.InviteInfo](), reflect.TypeFor[node.StatementRequest](), reflect.TypeFor[node.StatementInfo](), reflect.TypeFor[Burial](), reflect.TypeFor[node.Erasure](), reflect.TypeFor[node.LogInfo](), reflect.TypeFor[node.ErasureReceipt](),
 		reflect.TypeFor[node.Status](), reflect.TypeFor[node.MemberInfo](), reflect.TypeFor[node.Imported](), reflect.TypeFor[node.SearchQuery](),
-		reflect.TypeFor[node.AuditQuery](), reflect.TypeFor[node.LookupAnswer](), reflect.TypeFor[node.Explanation](), reflect.TypeFor[node.CompareRequest](),
+		reflect.TypeFor[node.AuditQuery](), reflect.TypeFor[node.LookupAnswer](), reflect.TypeFor[node.Explanation](), reflect.TypeFor[node.CompareRequest](), reflect.TypeFor[node.Trail](),
 		reflect.TypeFor[node.ReplayQuery](),
 	}
 }
@@ -277,8 +277,13 @@ func operations(c *Client) map[string]func(context.Context) error {
 			_, err := c.Replay(ctx, q, nil, func(node.Replayed) bool { return true })
 			return err
 		},
-		"GET /v1/explain":  func(ctx context.Context) error { _, err := c.ExplainObject(ctx, sampleID, "bank"); return err },
-		"POST /v1/reindex": func(ctx context.Context) error { return c.Reindex(ctx, nil) },
+		"GET /v1/explain": func(ctx context.Context) error { _, err := c.ExplainObject(ctx, sampleID, "bank"); return err },
+		"GET /v1/trails": func(ctx context.Context) error {
+			_, err := c.Trails(ctx, node.TrailQuery{Object: sampleID, Topic: "harbour/indicators", For: "bank"})
+			return err
+		},
+		"POST /v1/policy/reload": func(ctx context.Context) error { _, err := c.ReloadRules(ctx); return err },
+		"POST /v1/reindex":       func(ctx context.Context) error { return c.Reindex(ctx, nil) },
 	}
 }
 
@@ -340,6 +345,10 @@ func TestAnswersArrive(t *testing.T) {
 	equal(answers, sampleOf[[]node.LookupAnswer](t, everything), err)
 	why, err := r.client.ExplainObject(ctx, sampleID, "")
 	equal(why, sampleOf[node.Explanation](t, everything), err)
+	trails, err := r.client.Trails(ctx, node.TrailQuery{Object: sampleID})
+	equal(trails, sampleOf[[]node.Trail](t, everything), err)
+	rules, err := r.client.ReloadRules(ctx)
+	equal(rules, sampleOf[node.RulesInfo](t, everything), err)
 	comparison, err := r.client.Compare(ctx, node.CompareRequest{New: node.CompareSide{Agreement: "harbour"}}, nil)
 	equal(comparison, sampleOf[node.Comparison](t, everything), err)
 	var events []node.TailEvent

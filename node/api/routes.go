@@ -61,6 +61,8 @@ func (s *Server) routes() []route {
 		{pattern: "POST /v1/audit", body: true, handle: s.audit},
 		{pattern: "POST /v1/audit/replay", body: true, handle: s.replay},
 		{pattern: "GET /v1/explain", query: []string{"object", "for", "row"}, handle: s.explain},
+		{pattern: "GET /v1/trails", query: []string{"object", "topic", "for"}, handle: s.trails},
+		{pattern: "POST /v1/policy/reload", handle: s.reloadRules},
 		{pattern: "POST /v1/reindex", handle: s.reindex},
 	}
 	if s.cfg.Registry != nil {

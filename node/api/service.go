@@ -42,6 +42,8 @@ type Service interface {
 	Replay(ctx context.Context, q node.ReplayQuery, progress func(node.Progress), yield func(node.Replayed) bool) (node.ReplaySummary, error)
 	ExplainObject(ctx context.Context, id, party string) (node.Explanation, error)
 	ExplainRow(ctx context.Context, number uint64) (node.Explanation, error)
+	Trails(ctx context.Context, q node.TrailQuery) ([]node.Trail, error)
+	ReloadRules(ctx context.Context) (node.RulesInfo, error)
 	Reindex(ctx context.Context, progress func(node.Progress)) error
 }
 

@@ -221,6 +221,14 @@ func (f *fake) ExplainRow(_ context.Context, number uint64) (node.Explanation, e
 	return told[node.Explanation](f)
 }
 
+// Trails implements Service.
+func (f *fake) Trails(context.Context, node.TrailQuery) ([]node.Trail, error) {
+	return told[[]node.Trail](f)
+}
+
+// ReloadRules implements Service.
+func (f *fake) ReloadRules(context.Context) (node.RulesInfo, error) { return told[node.RulesInfo](f) }
+
 // Reindex implements Service.
 func (f *fake) Reindex(_ context.Context, progress func(node.Progress)) error {
 	return yielded(f, func(p node.Progress) bool { progress(p); return true })

@@ -21,6 +21,7 @@ type Coverage struct {
 type Point struct {
 	Clause    string `json:"clause,omitempty"`    // number; empty: the agreement as a whole
 	Condition string `json:"condition,omitempty"` // the field that narrows it; empty: the clause itself
+	Local     bool   `json:"local,omitzero"`      // the clause is one of the operator's own rules
 	Text      string `json:"text"`                // the clause's prose, or what the date means
 	Line      int    `json:"line,omitzero"`       // of the agreement
 	Covered   bool   `json:"covered"`
@@ -54,6 +55,7 @@ func (r *runner) coverage(ctx context.Context) (Coverage, error) {
 		}
 	}
 	out.Points = append(out.Points, r.dates()...)
+	out.Points = append(out.Points, r.localPoints()...)
 	for _, p := range out.Points {
 		if p.Covered {
 			out.Covered++
@@ -68,21 +70,49 @@ func (r *runner) coverage(ctx context.Context) (Coverage, error) {
 // topic, though another gave the verdict its text.
 func (r *runner) decisive() map[string]string {
 	out := map[string]string{}
-	note := func(clause string, c *Case) {
-		if _, known := out[clause]; !known && clause != "" {
+	note := func(layer, clause string, c *Case) {
+		if _, known := out[clause]; !known && clause != "" && layer != policy.Local.String() {
 			out[clause] = c.Name
 		}
 	}
 	for i := range r.passed {
 		q := &r.passed[i]
 		for _, a := range q.answers {
-			note(a.Clause, q.of)
+			note(a.Layer, a.Clause, q.of)
 			for _, d := range a.verdict.Denied {
-				note(d.Decision.Clause, q.of)
+				note(d.Decision.Layer.String(), d.Decision.Clause, q.of)
 			}
 		}
 	}
 	return out
+}
+
+// localPoints returns a point for each clause of the local rules that binds: a
+// case that it decides.
+func (r *runner) localPoints() []Point {
+	var points []Point
+	if r.local == nil {
+		return nil
+	}
+	for i := range r.local.Clauses {
+		c := &r.local.Clauses[i]
+		if !c.Binds(r.agreement.ID, r.agreement.Name) {
+			continue
+		}
+		point := Point{Clause: c.Number, Local: true, Text: c.Text, Line: c.Line}
+		decides := func(d policy.Decision) bool { return d.Layer == policy.Local && d.Clause == c.Number }
+		for k := range r.passed {
+			q := &r.passed[k]
+			if slices.ContainsFunc(q.answers, func(a Answer) bool {
+				return decides(a.verdict.Decision) || slices.ContainsFunc(a.verdict.Denied, func(d policy.Denial) bool { return decides(d.Decision) })
+			}) {
+				point.By, point.Covered = q.of.Name, true
+				break
+			}
+		}
+		points = append(points, point)
+	}
+	return points
 }
 
 // condition is a field of a clause that narrows it, and how to take it out.
@@ -125,7 +155,7 @@ func (r *runner) matters(clause int, condition condition) (by string, yes bool) 
 	other.Clauses = slices.Clone(other.Clauses)
 	c := &other.Clauses[clause]
 	condition.free(c)
-	rules, err := policy.CompileAgreement(&other)
+	rules, err := r.compile(&other)
 	if err != nil {
 		return "", false
 	}

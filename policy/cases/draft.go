@@ -19,7 +19,7 @@ const mostTries = 20_000
 // agreement says, which is not always what its authors mean, so people are to read
 // them. Clauses that decide nothing get no case. The error is that of compiling.
 func Draft(a *protocol.Agreement) ([]byte, error) {
-	run, err := newRunner(a)
+	run, err := newRunner(a, nil, protocol.MemberID{})
 	if err != nil {
 		return nil, err
 	}

@@ -61,7 +61,14 @@ type Answer struct {
 // or the samples do not have, with the place; cases that fail are no error but
 // results. It reads no clock.
 func Run(ctx context.Context, a *protocol.Agreement, sources ...Source) (*Report, error) {
-	run, err := newRunner(a)
+	return RunUnder(ctx, a, nil, protocol.MemberID{}, sources...)
+}
+
+// RunUnder is Run at the node of self, under its operator's own rules. A case may
+// rest on them: "because: local", with the number of the clause. The clauses of
+// these rules come last in the coverage.
+func RunUnder(ctx context.Context, a *protocol.Agreement, local *protocol.LocalRules, self protocol.MemberID, sources ...Source) (*Report, error) {
+	run, err := newRunner(a, local, self)
 	if err != nil {
 		return nil, err
 	}
@@ -100,15 +107,27 @@ type runner struct {
 	topics    map[string]bool
 	clauses   map[string]bool
 	passed    []question
+	local     *protocol.LocalRules // of self; nil: none
+	self      protocol.MemberID
 }
 
-func newRunner(a *protocol.Agreement) (*runner, error) {
+// compile makes the rules of the agreement, or of one much like it, under the
+// local rules.
+func (r *runner) compile(a *protocol.Agreement) (*policy.Rules, error) {
 	rules, err := policy.CompileAgreement(a)
-	if err != nil {
+	if err != nil || r.local == nil {
+		return rules, err
+	}
+	return rules.Under(r.local, r.self)
+}
+
+func newRunner(a *protocol.Agreement, local *protocol.LocalRules, self protocol.MemberID) (*runner, error) {
+	r := &runner{agreement: a, local: local, self: self, parties: map[string]*protocol.Party{}, handles: map[protocol.MemberID]string{{}: public},
+		topics: map[string]bool{}, clauses: map[string]bool{}}
+	var err error
+	if r.rules, err = r.compile(a); err != nil {
 		return nil, err
 	}
-	r := &runner{agreement: a, rules: rules, parties: map[string]*protocol.Party{}, handles: map[protocol.MemberID]string{{}: public},
-		topics: map[string]bool{}, clauses: map[string]bool{}}
 	for i := range a.Parties {
 		p := &a.Parties[i]
 		r.parties[p.Handle], r.handles[p.ID] = p, p.Handle
@@ -118,6 +137,11 @@ func newRunner(a *protocol.Agreement) (*runner, error) {
 	}
 	for _, c := range a.Clauses {
 		r.clauses[c.Number] = true
+	}
+	if local != nil {
+		for _, c := range local.Clauses {
+			r.clauses[c.Number] = true
+		}
 	}
 	return r, nil
 }
