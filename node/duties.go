@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"entente/policy"
@@ -40,17 +41,26 @@ func (w *world) dutyDecision(d policy.Decision, text string) policy.Decision {
 
 // origins settles a candidate of which versions are held: under which agreements
 // they came, so that what those forbid everywhere is asked, and whether what this
-// member got may be passed on under another agreement at all.
+// member got may be passed on under another agreement at all. What it gave itself
+// it may give again, but for what it signed to forbid everywhere; and what it gave
+// here before came from here.
 func (p *publication) origins(c *candidate, versions []store.Version) {
 	self := p.node.cfg.Member
+	here := slices.ContainsFunc(versions, func(v store.Version) bool {
+		return v.Log.Author.Member == self && v.Log.Agreement == p.governing.doc.ID
+	})
 	for _, v := range versions {
-		if v.Log.Author.Member == self || v.Log.Agreement == p.governing.doc.ID {
+		own := v.Log.Author.Member == self
+		if v.Log.Agreement == p.governing.doc.ID || own && here {
 			continue
 		}
 		o := v.Object
 		o.Level = stix.LevelOf(o, func(id string) *stix.Object { return p.node.marks.get(p.node, id) })
 		subject := policy.SubjectOf(o)
 		c.subject.Origins = append(c.subject.Origins, policy.Origin{Agreement: v.Log.Agreement, Topic: v.Log.Lane.Topic, Author: v.Log.Author.Member, Subject: subject})
+		if own {
+			continue
+		}
 		d := p.world.engine.Read(policy.Reader{Member: self, Remote: true}, v.Log.Agreement, v.Log.Lane.Topic, v.Log.Author.Member, subject, p.now)
 		if text := onward(d.Duties, p.now); (d.Outcome == policy.Allow || d.Layer == policy.Local) && text != "" {
 			c.verdict = policy.Verdict{Decision: p.world.dutyDecision(d, text+" ("+p.world.agreementName(d.Agreement)+")")}

@@ -375,6 +375,8 @@ func (p *publication) close(ended bool) (going []*candidate) {
 			}}
 			if slices.ContainsFunc(c.missing, func(id string) bool { return p.batch[id] != nil }) {
 				c.verdict.Text = textDepends
+			} else if from := p.cameFrom(c.missing); from != "" {
+				c.verdict.Text += "; " + from
 			}
 		default:
 			held = append(held, c)
@@ -406,7 +408,7 @@ func (p *publication) readable(id string) bool {
 		o.Level = stix.LevelOf(o, func(id string) *stix.Object { return p.node.marks.get(p.node, id) })
 		all := true
 		for _, reader := range p.governing.readers(p.topic) {
-			d := p.world.engine.Read(policy.Reader{Member: reader, Remote: reader != p.node.cfg.Member}, v.Log.Agreement, v.Log.Lane.Topic, v.Log.Author.Member, policy.SubjectOf(o), p.now)
+			d := p.world.engine.Read(policy.Reader{Member: reader, Remote: true}, v.Log.Agreement, v.Log.Lane.Topic, v.Log.Author.Member, policy.SubjectOf(o), p.now)
 			all = all && d.Outcome == policy.Allow
 		}
 		if all {

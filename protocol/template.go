@@ -175,17 +175,7 @@ func NextVersion(secret [32]byte, previous ...[]byte) ([]byte, error) {
 			}
 		}
 	}
-	var b strings.Builder
-	for i, line := range lines {
-		text, changed := change[i+1]
-		switch {
-		case !changed:
-			b.WriteString(line + "\n")
-		case text != "":
-			b.WriteString(text + "\n")
-		}
-	}
-	text := []byte(b.String())
+	text := changeLines(lines, change)
 	if _, err := ParseAgreement(text); err != nil {
 		return nil, err
 	}

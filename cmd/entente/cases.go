@@ -39,7 +39,9 @@ An object may also be a whole STIX object, or one of a file beside the cases:
 {file: samples.json#ID}. "because" names the layer that must decide (form, floor,
 agreement, local), "readers" who exactly may read what goes on a topic,
 "obligations" what exactly a permission demands; "purpose" is what the reader
-wants it for, "facts" what the answer rests on beside the agreement.
+wants it for, "facts" what the answer rests on beside the agreement. "elsewhere",
+instead of "to", is somebody under another agreement, from whom clauses of scope
+everywhere may keep it.
 
 Exits 7 when a case fails or, with --coverage, when something of the agreement is
 shown by no passing case. With --json the answer is one object: agreement, version,

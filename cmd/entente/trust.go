@@ -291,6 +291,9 @@ the file of its member record; name this member too. Templates: alliance
 (private, several parties), exchange (private, two parties), feed (public).
 Say what kind of organisation a party is with --kind HANDLE=KIND.
 
+A template may also be the file of an agreement, such as one of the examples: its
+terms are taken as they stand, and the parties by their handles.
+
 NAME.tests.yaml beside it gets test cases of every clause, see agreements test.
 
 The whole way among members whose nodes run, without passing a file:
@@ -308,9 +311,9 @@ It is in force at all when all have signed.`,
 			now := time.Now().UTC().Truncate(24 * time.Hour)
 			var secret [32]byte
 			fillRandom(secret[:])
-			text, err := protocol.RenderTemplate(template, protocol.TemplateValues{
+			text, err := renderAgreement(template, protocol.TemplateValues{
 				Name: args[0], Parties: parties, From: now, Until: now.AddDate(1, 0, 0), Secret: secret,
-			})
+			}, kinds)
 			if err != nil {
 				return err
 			}
@@ -320,11 +323,11 @@ It is in force at all when all have signed.`,
 			return c.writeDraft(cmd, out, text)
 		},
 	}
-	cmd.Flags().StringVar(&template, "template", "alliance", "alliance, exchange or feed")
+	cmd.Flags().StringVar(&template, "template", "alliance", "alliance, exchange or feed, or the file of an agreement")
 	cmd.Flags().StringArrayVar(&records, "party", nil, "handle of a party whose record is here, or the file of its record; repeat for each")
 	cmd.Flags().StringArrayVar(&kinds, "kind", nil, "HANDLE=KIND, what kind of organisation a party is")
 	cmd.Flags().StringVarP(&out, "output", "o", "", "file to write (- for standard output)")
-	_ = cmd.RegisterFlagCompletionFunc("template", cobra.FixedCompletions([]string{"alliance", "exchange", "feed"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("template", cobra.FixedCompletions([]string{"alliance", "exchange", "feed"}, cobra.ShellCompDirectiveDefault))
 	return cmd
 }
 

@@ -99,6 +99,7 @@ func (v *adviser) clauses(now time.Time) {
 		switch {
 		case v.choose(c.From).count() == 0:
 			v.warn(WarnNobody, c, "name parties that there are, or take the clause out", "clause %s never decides: no party is among those it takes from", c.Number)
+		case v.choose(c.To).count() == 0 && c.Everywhere: // it speaks of parties of other agreements
 		case v.choose(c.To).count() == 0:
 			v.warn(WarnNobody, c, "name parties that there are, or take the clause out", "clause %s never decides: no party is among those it gives to", c.Number)
 		case !r.pairs:

@@ -122,7 +122,7 @@ type condition struct {
 }
 
 // conditionsOf returns the dates and conditions of a clause, and what else hangs on
-// it: that it survives, and what it obliges to.
+// it: that it reaches everywhere, that it survives, and what it obliges to.
 func conditionsOf(c *protocol.Clause) []condition {
 	var out []condition
 	add := func(given bool, field string, free func(*protocol.Clause)) {
@@ -143,6 +143,7 @@ func conditionsOf(c *protocol.Clause) []condition {
 	add(c.If.Confidence > 0, "confidence", func(c *protocol.Clause) { c.If.Confidence = 0 })
 	add(!c.If.Age.IsZero(), "age", func(c *protocol.Clause) { c.If.Age = protocol.Period{} })
 	add(c.If.Contribution != "", "contribution", func(c *protocol.Clause) { c.If.Contribution = "" })
+	add(c.Everywhere, "scope", func(c *protocol.Clause) { c.Everywhere = false })
 	add(c.Survives, "survives", func(c *protocol.Clause) { c.Survives = false })
 	add(c.Then != nil, "obligations", func(c *protocol.Clause) { c.Then = nil })
 	return out

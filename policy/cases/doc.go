@@ -55,9 +55,10 @@
 //	           ({retain: 90 days, onward: never}); {} for none
 //	purpose    with "to" only: what the reader wants it for
 //	facts      what the answer rests on beside the agreement, see below
+//	elsewhere  instead of "to": somebody under another agreement, see below
 //
 // clause, because, readers and obligations may be left out, and are not checked
-// then; so may purpose and facts. All else is needed. What they mean is in the
+// then; so may purpose, facts and elsewhere. All else is needed. What they mean is in the
 // package comment of package policy. Who asks with "to" are people at a node of
 // their own, which holds the object: they state a purpose where a clause asks for
 // one, and what survives the end of an agreement is theirs to read on.
@@ -74,6 +75,18 @@
 //	      parties: [bank, cert]
 //
 // What is left out is not so.
+//
+// # Elsewhere
+//
+// What a clause of scope everywhere forbids follows an object out of the
+// agreement. Such a case asks whether somebody under another agreement, which
+// permits everything, may have what came under this one:
+//
+//	elsewhere: {kind: vendor, country: NL, roles: [reader]}   a party there
+//	elsewhere: {public: true}                                 anyone
+//
+// It asks of those clauses alone: that an obligation lets nobody pass something
+// on is shown by "obligations".
 //
 // # Objects
 //
@@ -108,8 +121,8 @@
 //     where it decided for one reader of a whole topic, one with obligations
 //     where it only added them to an answer;
 //   - each date and condition of a clause (from-date, until-date, classes,
-//     max-pap, purposes, context, confidence, age, contribution), that it
-//     survives, and its obligations: some passing case would be answered
+//     max-pap, purposes, context, confidence, age, contribution), its scope, that
+//     it survives, and its obligations: some passing case would be answered
 //     otherwise if it were not there;
 //   - the agreement's first moment, its end, and the lapse of its legal basis
 //     where that comes before the end: a passing case asks on the far side.

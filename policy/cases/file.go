@@ -33,22 +33,23 @@ type Case struct {
 	Line int // of the file, from 1
 	At   time.Time
 
-	object  object
-	from    word
-	to      words
-	topic   word
-	expect  policy.Outcome
-	clause  word
-	because word
-	readers words
-	purpose word
-	facts   *factsText
-	duties  []string
-	strict  bool // the obligations are compared
+	object    object
+	from      word
+	to        words
+	topic     word
+	expect    policy.Outcome
+	clause    word
+	because   word
+	readers   words
+	purpose   word
+	facts     *factsText
+	elsewhere *elsewhere
+	duties    []string
+	strict    bool // the obligations are compared
 }
 
 // publish reports whether the case asks of a whole topic.
-func (c *Case) publish() bool { return !c.to.given }
+func (c *Case) publish() bool { return !c.to.given && c.elsewhere == nil }
 
 // Parse reads a file of cases strictly, see the package comment: at most 1 MiB,
 // known fields and words only. Errors are Invalid or Limit and show the place
@@ -160,7 +161,7 @@ func (f *File) fault(op string, err error) error {
 	hint := ""
 	var unknown *yaml.UnknownFieldError
 	if errors.As(err, &unknown) {
-		hint = "the file has agreement, at and cases; a case has name, object, from, to, topic, at, expect, clause, because, readers, purpose, facts and obligations; " +
+		hint = "the file has agreement, at and cases; a case has name, object, from, to, topic, at, expect, clause, because, readers, purpose, facts, obligations and elsewhere; " +
 			"an object has type, marking, classes, pap, confidence, context and modified, or file, or all of a STIX object"
 	}
 	text := yaml.FormatError(err, false, !f.wide)
@@ -191,6 +192,7 @@ type caseFields struct {
 	Readers words  `yaml:"readers"`
 	Purpose word   `yaml:"purpose"`
 
+	Elsewhere   *elsewhere  `yaml:"elsewhere"`
 	Facts       *factsText  `yaml:"facts"`
 	Obligations *dutiesText `yaml:"obligations"`
 }
@@ -307,7 +309,7 @@ func (f *File) take(raw fileText) error {
 func (r *caseText) read(standard time.Time) (Case, error) {
 	c := Case{Name: r.Name.text, Line: r.place.Position.Line, At: standard,
 		object: r.Object, from: r.From, to: r.To, topic: r.Topic, clause: r.Clause, because: r.Because, readers: r.Readers,
-		purpose: r.Purpose, facts: r.Facts}
+		purpose: r.Purpose, facts: r.Facts, elsewhere: r.Elsewhere}
 	for _, need := range []struct {
 		field string
 		given bool
@@ -333,8 +335,13 @@ func (r *caseText) read(standard time.Time) (Case, error) {
 			return c, err
 		}
 	}
+	if c.elsewhere != nil {
+		if err := c.elsewhere.check(&c); err != nil {
+			return c, err
+		}
+	}
 	switch {
-	case c.purpose.given() && c.publish():
+	case c.purpose.given() && !c.to.given:
 		return c, wrong(c.purpose.place, "\"purpose\" goes with \"to\": it is who reads that states one")
 	case c.purpose.given() && !slices.Contains(protocol.Purposes(), c.purpose.text):
 		return c, wrong(c.purpose.place, "%.40q is no purpose; the purposes are %s", c.purpose.text, strings.Join(protocol.Purposes(), ", "))

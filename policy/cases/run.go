@@ -261,6 +261,9 @@ func (r *runner) ask(rules *policy.Rules, q *question) []Answer {
 	if q.facts != nil {
 		rules = rules.With(*q.facts)
 	}
+	if q.of.elsewhere != nil {
+		return []Answer{r.outside(rules, q)}
+	}
 	if q.of.publish() {
 		v := r.engine(rules, q.author).Outbound(r.agreement.ID, q.topic, q.author, q.subject, q.at)
 		a := answerOf(v)

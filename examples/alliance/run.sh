@@ -1,0 +1,82 @@
+#!/bin/sh
+# Six competing vendors and the national CERT: from nothing to what the agreement
+# promises, and what it does not let happen. See README.md.
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../lib.sh"
+all="aldergate borealis cobalt dunmore elara meridian cert"
+
+say "what the agreement answers, before anybody signs it"
+"$entente" agreements test --coverage "$here/alliance.yaml"
+
+say "seven organisations, each with its keys and its node; the CERT invites the others"
+member aldergate "Aldergate Security"
+member borealis "Borealis Endpoint"
+member cobalt "Cobalt Mail Defence"
+member dunmore "Dunmore Networks"
+member elara "Elara Threat Labs"
+member meridian "Meridian Platforms"
+member cert "National CERT"
+up $all
+invite cert aldergate borealis cobalt dunmore elara meridian
+as cert members
+
+say "the CERT writes the agreement of these seven, with the terms of the example"
+echo "(with dates of today, an embargo of some seconds)"
+seconds=$(soon)
+embargo=$(($(date +%s) + seconds))
+as cert agreements new alliance --template "$here/alliance.yaml" -o draft.yaml \
+	--party aldergate --party borealis --party cobalt --party dunmore --party elara --party meridian --party cert 2>/dev/null
+dates <draft.yaml | sed "s/embargo: .*/embargo: $(moment $seconds)/" >alliance.v1.yaml
+as cert agreements propose alliance.v1.yaml
+for vendor in aldergate borealis cobalt dunmore elara meridian; do
+	until_ok as $vendor agreements show alliance
+	as $vendor agreements accept alliance --yes >/dev/null 2>&1
+done
+in_force alliance $all
+connected aldergate borealis cobalt dunmore elara meridian cert
+as cert agreements list
+
+say "the CERT also has a feed for the public"
+as cert agreements new warnings --template feed --party cert --kind cert=cert 2>/dev/null
+as cert agreements sign warnings.v1.yaml 2>/dev/null
+as cert agreements import warnings.v1.yaml
+
+say "Elara shares a finding early: until the day of publication nobody passes it on"
+own elara "$here/early.json" | as elara publish alliance/early -
+until_ok as cert get vulnerability--0a11a7ce-0004-4000-8000-000000000001
+as cert get vulnerability--0a11a7ce-0004-4000-8000-000000000001 >finding.json
+[ "$(date +%s)" -lt $embargo ] || fail "this machine was too slow: the embargo is over before anybody could break it"
+say "the CERT may not warn the public of it yet"
+shows "embargo" as cert publish warnings/warnings finding.json
+
+say "Aldergate submits a package: observables with their context, under its own name"
+own aldergate "$here/package.json" >package.json
+as aldergate publish --dry-run alliance/packages package.json
+shows "8 published, 2 refused" as aldergate publish alliance/packages package.json
+for member in borealis cobalt dunmore elara meridian cert; do
+	until_ok as $member get report--0a11a7ce-0001-4000-8000-000000000030
+	unseen $member indicator--0a11a7ce-0001-4000-8000-000000000009
+done
+until_ok has 'TIDEGATE' as borealis lookup 203.0.113.77
+as borealis lookup '203.0.113[.]77' 203.0.113.78 || [ $? = 7 ]
+
+say "Cobalt may not submit without a name, nor in the name of Aldergate"
+grep -v created_by_ref package.json | shows "0 published" as cobalt publish alliance/packages -
+shows "0 published" as cobalt publish alliance/packages package.json
+
+say "who takes must give: hunting goes to those whom their contribution entitles, and the CERT"
+own dunmore "$here/hunting.json" >hunting.json
+shows "may read: cert, dunmore" as dunmore publish alliance/hunting hunting.json
+until_ok as cert get report--0a11a7ce-0005-4000-8000-000000000001
+unseen borealis report--0a11a7ce-0005-4000-8000-000000000001
+
+say "a statement of the policy dialogue has no place here"
+own meridian "$here/../dialogue/statement.json" | shows "clause 6" as meridian publish alliance/packages -
+
+say "why: what was decided about the bare indicator, and by which clause"
+as aldergate explain indicator--0a11a7ce-0001-4000-8000-000000000009
+
+say "the embargo is over, and the CERT warns the public"
+wait_for $embargo
+shows "1 published" as cert publish warnings/warnings finding.json
+say "that is all"
