@@ -32,7 +32,7 @@ type Config struct {
 	Version   string // of the program
 	Workers   int    // parse and pack in parallel; default GOMAXPROCS
 	Encrypted bool   // the disk that holds the store is encrypted, as its operator says
-	Redaction Redaction
+	Transform Transform
 	// Rules reads the operator's own rules as they are now; nil text: there are
 	// none. Nil: there never are any.
 	Rules   func() ([]byte, error)
@@ -40,8 +40,8 @@ type Config struct {
 	Input   int64 // most bytes of objects one publication may hold; default 256 MiB
 }
 
-// Redaction is what transforming objects rests on, where agreements oblige to it.
-type Redaction struct {
+// Transform is what transforming objects rests on, where agreements oblige to it.
+type Transform struct {
 	// Secret makes the ids and pseudonyms of what is transformed; as long as it is the
 	// same, they are. Zero: such objects are refused.
 	Secret   [32]byte

@@ -56,8 +56,8 @@ func (g *governing) transform(topic string) string {
 func (p *publication) plan() *redact.Plan {
 	n, w := p.node, p.world
 	return redact.New(redact.Config{
-		Secret: n.cfg.Redaction.Secret, Agreement: p.governing.doc.ID.String(), Transform: p.governing.transform(p.topic),
-		Internal: n.cfg.Redaction.Internal, Limits: n.cfg.Limits,
+		Secret: n.cfg.Transform.Secret, Agreement: p.governing.doc.ID.String(), Transform: p.governing.transform(p.topic),
+		Internal: n.cfg.Transform.Internal, Limits: n.cfg.Limits,
 		Bound: w.isBound,
 		Mine:  func(id string) bool { return w.identities[id] == n.cfg.Member },
 		Held: func(id string) bool {
@@ -77,7 +77,7 @@ func (p *publication) redact(fresh []*candidate, definition func(string) *stix.O
 	if !slices.ContainsFunc(fresh, func(c *candidate) bool { return c.allowed() && transforms(c.verdict.Duties) }) {
 		return fresh
 	}
-	if p.node.cfg.Redaction.Secret == ([32]byte{}) {
+	if p.node.cfg.Transform.Secret == ([32]byte{}) {
 		for _, c := range fresh {
 			if c.allowed() && transforms(c.verdict.Duties) {
 				c.verdict = policy.Verdict{Decision: p.world.dutyDecision(c.verdict.Decision,

@@ -144,7 +144,7 @@ func assemble(keys keyring, member protocol.MemberID, o assemblyOptions) (a *ass
 		return a, err
 	}
 	a.node, err = node.New(node.Config{
-		Redaction: node.Redaction{Secret: secret, Internal: o.Internal},
+		Transform: node.Transform{Secret: secret, Internal: o.Internal},
 		Member:    member, Number: 1, Epoch: 1, Key: keys.Node, Operator: keys.Operations, Store: a.store, Documents: documents, Codec: codec,
 		Clock: time.Now, Random: fillRandom, Logger: o.Logger, Home: o.Home, Version: version(),
 		Rules: o.Rules, NoRules: o.NoRules,
