@@ -207,10 +207,14 @@ type AgreementInfo struct {
 	Until      time.Time   `json:"until"`
 	Parties    []PartyInfo `json:"parties"`
 	Topics     []string    `json:"topics"`
-	Signed     []string    `json:"signed"`             // handles
-	Missing    int         `json:"missing"`            // signatures still needed
-	Proposed   uint64      `json:"proposed,omitzero"`  // the highest version that is proposed and not valid yet
-	Document   string      `json:"document,omitempty"` // text as signed; where one agreement was asked for
+	Signed     []string    `json:"signed"`  // handles
+	Missing    int         `json:"missing"` // signatures still needed
+	// ClearOnly says that nobody vouched lately that this version is the newest, so
+	// that only TLP:CLEAR passes; Vouched until when somebody has.
+	ClearOnly bool      `json:"clear_only,omitzero"`
+	Vouched   time.Time `json:"vouched_until,omitzero"`
+	Proposed  uint64    `json:"proposed,omitzero"`  // the highest version that is proposed and not valid yet
+	Document  string    `json:"document,omitempty"` // text as signed; where one agreement was asked for
 	// Signatures are the lines of that text's signatures file.
 	Signatures string `json:"signatures,omitempty"`
 	// Versions are all that are here, oldest first; where one was asked for.

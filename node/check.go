@@ -61,6 +61,9 @@ func (n *Node) check(w *world, from protocol.Peer, agreement protocol.AgreementI
 	if err := n.timely(g, h); err != nil {
 		return nil, err
 	}
+	if g.defers(h) {
+		return nil, protocol.Errorf(protocol.Unverified, "check", "it is put off: %s", g.staleText())
+	}
 	if !n.cfg.Store.Accepting() {
 		return nil, protocol.Errorf(protocol.Full, "check", "this node takes nothing in at present")
 	}

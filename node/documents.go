@@ -25,7 +25,7 @@ const (
 func (n *Node) rebuild() error {
 	now := n.now()
 	w := &world{
-		self: n.cfg.Member, until: now.Add(24 * time.Hour),
+		self: n.cfg.Member, made: now, until: now.Add(24 * time.Hour),
 		agreements: map[protocol.AgreementID]*governing{}, members: map[protocol.MemberID]*member{},
 		keys: map[authorKey]protocol.PublicKey{}, retired: map[authorKey]bool{},
 		identities: map[string]protocol.MemberID{}, circle: slices.Clone(n.circle.Known),
@@ -65,6 +65,9 @@ func (n *Node) rebuild() error {
 	}
 	for _, g := range w.agreements {
 		w.halt(g, n.said[g.doc.ID], now)
+		if err := n.refresh(w, g, n.said[g.doc.ID], now); err != nil {
+			return err
+		}
 	}
 	if err := n.compile(w, now); err != nil {
 		return err
@@ -156,7 +159,7 @@ func (n *Node) rulesOf(a *protocol.Agreement, facts policy.Facts) (ruled, error)
 
 // facts gathers what decisions under an agreement rest on beside its document.
 func (n *Node) facts(g *governing) policy.Facts {
-	return policy.Facts{Encrypted: n.cfg.Encrypted, Suspended: suspended(g.halted), Terminated: g.terminated}
+	return policy.Facts{ClearOnly: g.stale, Encrypted: n.cfg.Encrypted, Suspended: suspended(g.halted), Terminated: g.terminated}
 }
 
 // suspended is until when policy takes the halted for suspended.
@@ -210,7 +213,7 @@ func (w *world) fault(code, text string) {
 
 // change notes that something changes at a moment.
 func (w *world) change(at, now time.Time) {
-	if at.After(now) && at.Before(w.until) {
+	if at.After(now) && at.After(w.made) && at.Before(w.until) {
 		w.until = at
 	}
 }

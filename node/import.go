@@ -547,7 +547,7 @@ func (w *world) agreementInfo(g *governing) AgreementInfo {
 	a := g.doc
 	info := AgreementInfo{
 		ID: a.ID.String(), Name: a.Name, Title: a.Title, Version: a.Version, Visibility: string(a.Visibility),
-		State: g.state, From: a.From, Until: a.Until, Missing: g.missing, Parties: []PartyInfo{}, Topics: []string{}, Signed: []string{},
+		ClearOnly: g.stale, Vouched: g.fresh, State: g.state, From: a.From, Until: a.Until, Missing: g.missing, Parties: []PartyInfo{}, Topics: []string{}, Signed: []string{},
 	}
 	for _, p := range g.proposals {
 		info.Proposed = max(info.Proposed, p.Version)

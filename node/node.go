@@ -33,13 +33,12 @@ type Node struct {
 
 	world atomic.Pointer[world] // replaced by rebuild under docs
 
-	docs     sync.Mutex // serialises changes of documents; owns book, said, circle and spurned
-	book     rulebook
-	said     map[protocol.AgreementID]*statements
-	circle   circle
-	spurned  map[protocol.Hash]bool // drafts whose refusal is written down
-	networks [2]Network             // member and public host; set by Attach before Run
-	logs     logbook                // this node's own logs
+	docs sync.Mutex // serialises changes of documents; owns book, said, circle and spurned
+	book rulebook
+	said map[protocol.AgreementID]*statements
+	acquaintances
+	networks [2]Network // member and public host; set by Attach before Run
+	logs     logbook    // this node's own logs
 	notebook
 	quotas   quotas
 	marks    definitions
@@ -51,11 +50,13 @@ type Node struct {
 
 // queues are what the goroutines of Run wait for.
 type queues struct {
-	incoming chan *delivery
-	parsed   chan []*delivery
-	outgoing chan outgoing
-	buried   chan struct{} // a tombstone or receipt has come
-	stated   chan struct{} // a statement has come that may change what is in force
+	incoming   chan *delivery
+	parsed     chan []*delivery
+	outgoing   chan outgoing
+	buried     chan struct{} // a tombstone or receipt has come
+	stated     chan struct{} // a statement has come that may change what is in force
+	vouchedFor chan struct{} // a statement has come of which version somebody holds
+	mind       chan struct{} // another version counts here, which is to be stated
 }
 
 // The indexes of Node.networks.
@@ -70,6 +71,12 @@ type outgoing struct {
 	frame     []byte
 }
 
+// acquaintances is who is known by invites. Owned by Node.docs.
+type acquaintances struct {
+	circle  circle
+	spurned map[protocol.Hash]bool // drafts whose refusal is written down
+}
+
 // New makes a node from its documents and store. It does not start anything.
 func New(cfg Config) (*Node, error) {
 	if err := cfg.check(); err != nil {
@@ -81,11 +88,13 @@ func New(cfg Config) (*Node, error) {
 		said:     map[protocol.AgreementID]*statements{},
 		notebook: notebook{notes: make(chan protocol.AuditRow, 4096)},
 		queues: queues{
-			incoming: make(chan *delivery, 64),
-			parsed:   make(chan []*delivery, 1),
-			outgoing: make(chan outgoing, 256),
-			buried:   make(chan struct{}, 1),
-			stated:   make(chan struct{}, 1),
+			incoming:   make(chan *delivery, 64),
+			parsed:     make(chan []*delivery, 1),
+			outgoing:   make(chan outgoing, 256),
+			buried:     make(chan struct{}, 1),
+			stated:     make(chan struct{}, 1),
+			vouchedFor: make(chan struct{}, 1),
+			mind:       make(chan struct{}, 1),
 		},
 	}
 	n.quotas.init()
@@ -143,6 +152,7 @@ func (n *Node) Run(ctx context.Context) error {
 	start(func(context.Context) error { return n.rememberRules() })
 	start(n.expire)
 	start(n.bury)
+	start(n.vouch)
 	wg.Wait()
 	return errors.Join(first, n.lastNotes())
 }
@@ -189,26 +199,36 @@ func (n *Node) broadcast(ctx context.Context) error {
 	}
 }
 
+// turnLook is how often the clock is looked at, which somebody may set.
+const turnLook = 20 * time.Second
+
 // turn rebuilds the world at each moment at which a date in an agreement or a
-// record changes what is in force, to the minute.
+// record changes what is in force, and when statements do.
 func (n *Node) turn(ctx context.Context) error {
-	tick := time.NewTicker(20 * time.Second)
-	defer tick.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
+		var err error
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-n.stated:
-			if err := n.renew(); err != nil {
-				return err
-			}
-		case <-tick.C:
+			err = n.renew()
+		case <-n.vouchedFor:
+			err = n.reconsider()
+		case <-timer.C:
 			if now := n.now(); !n.world.Load().until.After(now) {
-				if err := n.renew(); err != nil {
-					return err
-				}
+				err = n.renew()
 			}
 		}
+		if err != nil {
+			return err
+		}
+		wait := n.world.Load().until.Sub(n.now())
+		if wait <= 0 || wait > turnLook {
+			wait = turnLook
+		}
+		timer.Reset(wait)
 	}
 }
 
@@ -216,8 +236,11 @@ func (n *Node) turn(ctx context.Context) error {
 func (n *Node) renew() error {
 	n.docs.Lock()
 	defer n.docs.Unlock()
+	before := n.world.Load()
 	if err := n.rebuild(); err != nil {
 		return err
 	}
-	return n.updateNetworks()
+	err := n.updateNetworks()
+	n.follow(before, n.world.Load())
+	return err
 }

@@ -48,8 +48,8 @@ func (n *Node) Wants(_ protocol.Peer, agreement protocol.AgreementID, theirs pro
 	}
 	var wants []protocol.Want
 	for _, e := range theirs {
-		if e.Log.Agreement != agreement || !w.mayHold(g, e.Log) {
-			continue
+		if e.Log.Agreement != agreement || !w.mayHold(g, e.Log) || (g.stale && e.Log.Lane.Topic != protocol.AgreementTopic) {
+			continue // while it is not current, statements come first
 		}
 		mine := n.cfg.Store.Position(e.Log)
 		e = w.upTo(g, e) // beyond its end a log counts for nobody
@@ -85,7 +85,7 @@ func (n *Node) Serve(ctx context.Context, reader protocol.Peer, agreement protoc
 			return false
 		}
 		var out []byte
-		if out, failed = n.redact(w, g, reader, frame); failed != nil {
+		if out, failed = n.redact(w, g, reader, frame); failed != nil || out == nil {
 			return false
 		}
 		messages++
@@ -107,13 +107,17 @@ func (n *Node) Serve(ctx context.Context, reader protocol.Peer, agreement protoc
 	return failed
 }
 
-// redact leaves out of a frame what the reader may not have now.
+// redact leaves out of a frame what the reader may not have now. It returns nil for
+// one that is put off as a whole, with all that follow it in its log.
 func (n *Node) redact(w *world, g *governing, reader protocol.Peer, frame []byte) ([]byte, error) {
 	s, err := n.cfg.Codec.Decode(frame)
 	if err != nil {
 		return nil, err
 	}
 	h := s.Header()
+	if g.defers(h) {
+		return nil, nil
+	}
 	narrowed := h.Author.Member == n.cfg.Member && w.engine.Narrowed(h.Agreement)
 	if h.Content == protocol.Control || (!narrowed && g.inForce() && h.AgreementVersion == g.doc.Version && !g.timed && len(g.halted) == 0) {
 		return frame, nil

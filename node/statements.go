@@ -23,6 +23,7 @@ import (
 type statements struct {
 	read map[protocol.LogID]uint64 // how far
 	last map[statementKey]spoken
+	holding
 }
 
 // statementKey tells statements apart that do not supersede each other. There are
@@ -251,7 +252,7 @@ func (g *governing) over(self protocol.MemberID) halt {
 func (s *statements) inOrder(w *world) []protocol.Statement {
 	var out []protocol.Statement
 	for _, spoken := range s.last {
-		if w.verify(spoken.sealed) == nil {
+		if spoken.sealed.Claim().Kind != protocol.Freshness && w.verify(spoken.sealed) == nil {
 			out = append(out, spoken.sealed.Claim())
 		}
 	}
@@ -327,6 +328,8 @@ func (w *world) statementText(g *governing, s protocol.Statement) string {
 		return who + " has " + quantity(len(s.Leaves), "object") + " erased" + because(s.Text)
 	case protocol.Receipt:
 		return who + " has erased " + quantity(len(s.Leaves), "object")
+	case protocol.Freshness:
+		return fmt.Sprintf("%s holds version %d (%s) as the newest", who, s.Version, s.Head.Short())
 	case protocol.Endorsement:
 		return who + " has signed " + g.versionText(s.About)
 	case protocol.Score:
@@ -375,14 +378,20 @@ func (n *Node) heed(w *world, m *protocol.Message) {
 		n.tellBuried()
 		return
 	}
-	n.tellStated()
 	g := w.agreements[h.Agreement]
+	if onlyFreshness(m) {
+		n.tell(n.vouchedFor)
+	} else {
+		n.tell(n.stated)
+	}
 	for i := 0; i < h.Objects && g != nil; i++ {
 		sealed, err := protocol.DecodeStatement(m.Object(i))
-		if err != nil || sealed.Claim().Kind != protocol.Endorsement {
+		if err != nil {
 			continue
 		}
-		if claim := sealed.Claim(); !g.signedBy(claim.About, claim.Member) {
+		claim := sealed.Claim()
+		newer := claim.Kind == protocol.Freshness && claim.Version > g.doc.Version
+		if newer || claim.Kind == protocol.Endorsement && !g.signedBy(claim.About, claim.Member) {
 			for range min(len(g.doc.Parties), 8) { // with as many peers in turn; one will have it
 				n.resync(w, h.Agreement)
 			}
@@ -391,10 +400,10 @@ func (n *Node) heed(w *world, m *protocol.Message) {
 	}
 }
 
-// tellStated has the world renewed soon.
-func (n *Node) tellStated() {
+// tell gives a signal; one that waits is enough.
+func (n *Node) tell(signal chan struct{}) {
 	select {
-	case n.stated <- struct{}{}:
+	case signal <- struct{}{}:
 	default:
 	}
 }

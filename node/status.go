@@ -69,6 +69,9 @@ func (n *Node) findings(w *world, s *Status) []Finding {
 		case !g.inForce():
 			add("agreement-"+g.state, Warning, "entente agreements show "+g.doc.Name, "the agreement %s is not in force: %s", g.doc.Name, g.stateText())
 		}
+		if g.stale {
+			add("agreement-unvouched", Warning, "see whether the other parties are connected: entente status; entente ping MEMBER", "%s", g.staleText())
+		}
 		for _, a := range g.proposals {
 			if !g.signedBy(a.Hash, n.cfg.Member) {
 				add("agreement-proposed", Warning, "entente agreements accept "+g.doc.Name+"@"+a.Hash.Short(), "version %d of %s is proposed and waits for this member's signature", a.Version, g.doc.Name)
@@ -88,6 +91,11 @@ func (n *Node) findings(w *world, s *Status) []Finding {
 		r := m.latest()
 		if left := r.Until.Sub(now); left < 14*24*time.Hour && id == n.cfg.Member {
 			add("record-ending", Warning, "entente members renew", "this member's record ends in %s", days(left))
+		}
+	}
+	if m := w.members[n.cfg.Member]; m != nil {
+		if left := m.latest().Operations.Until.Sub(now); left < 14*24*time.Hour {
+			add("operations-key-ending", Warning, "entente members renew", "this member's operations key ends in %s; without it nobody hears which versions it holds, and others share only TLP:CLEAR", days(max(left, 0)))
 		}
 	}
 	if known, connected := countPeers(s.Peers); known > 0 && connected == 0 {

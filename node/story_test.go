@@ -207,6 +207,9 @@ func (s *story) standing(t *testing.T, at *resident, name string) string {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "version %d %s\n", infos[0].Version, infos[0].State)
+	if infos[0].ClearOnly {
+		b.WriteString("only TLP:CLEAR passes\n")
+	}
 	for _, p := range infos[0].Parties {
 		if p.Halted != "" {
 			fmt.Fprintf(&b, "%s: %s\n", p.Handle, p.Halted)

@@ -20,6 +20,7 @@ const publicReader = "public"
 // from the signed documents. It is immutable; rebuild replaces it as a whole.
 type world struct {
 	self       protocol.MemberID
+	made       time.Time // for which moment
 	until      time.Time // the next moment at which a date changes something
 	engine     *policy.Engine
 	local      *protocol.LocalRules // the operator's own rules that it decides by; nil: none
@@ -123,6 +124,8 @@ type governing struct {
 	// when.
 	withdrawn  string
 	terminated time.Time
+	stale      bool      // nobody vouched lately that doc is the newest: only CLEAR passes
+	fresh      time.Time // until when it is vouched for; zero where nobody has to
 }
 
 func (g *governing) public() bool { return g.doc.Visibility == protocol.Public }

@@ -237,6 +237,9 @@ func (c *cli) agreementsCommand() *cobra.Command {
 
 // stateOf is the state of an agreement, and which version is proposed.
 func stateOf(a node.AgreementInfo) string {
+	if a.ClearOnly {
+		return a.State + " (TLP:CLEAR only)"
+	}
 	if a.Proposed > a.Version {
 		return fmt.Sprintf("%s (version %d proposed)", a.State, a.Proposed)
 	}
