@@ -361,7 +361,7 @@ func (v *revocation) ends() {
 // accepts anything of or to the expelled one, and the time to the last leak is
 // bounded by the end of the cut and a round of sync.
 func TestRevocationReachesEveryone(t *testing.T) {
-	count, span := 20, 40*time.Minute
+	count, span := 16, 20*time.Minute
 	if testing.Short() {
 		count, span = 9, 10*time.Minute
 	}
