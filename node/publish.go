@@ -55,6 +55,7 @@ type publication struct {
 	marks      map[string]*stix.Object // marking definitions of the input
 	sentIDs    map[string]bool         // published by this publication already
 	log        *ownLog
+	own        *reading // of this node: what it may not have cannot be referred to
 	receipt    Receipt
 	reasons    map[reasonKey]int // index into receipt.Reasons
 }
@@ -79,7 +80,7 @@ func (n *Node) Publish(ctx context.Context, r PublishRequest) (Receipt, error) {
 		return Receipt{}, err
 	}
 	p := &publication{
-		node: n, world: w, governing: g, topic: topic, request: r, now: n.now(),
+		node: n, world: w, governing: g, topic: topic, request: r, now: n.now(), own: n.carried(),
 		batch: map[string]*candidate{}, marks: map[string]*stix.Object{}, sentIDs: map[string]bool{}, reasons: map[reasonKey]int{},
 		receipt: Receipt{DryRun: r.DryRun, Agreement: g.doc.Name, Topic: topic, Reasons: []ReasonCount{}, Readers: []string{}},
 	}
@@ -390,24 +391,30 @@ func (p *publication) close(ended bool) (going []*candidate) {
 	return going
 }
 
-// readable reports whether every reader of the topic may have the object from
-// what is held already.
+// readable reports whether this member, and every reader of the topic, may have the
+// object from what is held already.
 func (p *publication) readable(id string) bool {
+	if seen, err := p.own.visible(id); err != nil || !seen {
+		return false
+	}
 	versions, err := p.node.cfg.Store.Get(id)
 	if err != nil {
 		return false
 	}
+	g := p.governing
+	// What was sealed on the topic under the very version went to all its readers.
+	settled := !g.timed && len(g.halted) == 0
 	for _, v := range versions {
-		if g := p.world.agreements[v.Log.Agreement]; g == nil || !p.world.counts(g, v.Log, v.Sequence) {
+		if held := p.world.agreements[v.Log.Agreement]; held == nil || !p.world.counts(held, v.Log, v.Sequence) {
 			continue
 		}
-		if v.Log.Agreement == p.governing.doc.ID && v.Log.Lane == protocol.TopicLane(p.topic) {
+		if settled && v.Log.Agreement == g.doc.ID && v.Log.Lane == protocol.TopicLane(p.topic) && v.AgreementVersion == g.doc.Version {
 			return true
 		}
 		o := v.Object
 		o.Level = stix.LevelOf(o, func(id string) *stix.Object { return p.node.marks.get(p.node, id) })
 		all := true
-		for _, reader := range p.governing.readers(p.topic) {
+		for _, reader := range g.readers(p.topic) {
 			d := p.world.engine.Read(policy.Reader{Member: reader, Remote: true}, v.Log.Agreement, v.Log.Lane.Topic, v.Log.Author.Member, policy.SubjectOf(o), p.now)
 			all = all && d.Outcome == policy.Allow
 		}

@@ -90,6 +90,12 @@ func (h *history) amend() {
 	if number%2 == 0 {
 		body = strings.Replace(body, "types: [identity]", "types: [identity, note]", 1)
 	}
+	h.amendTo(h.all[number%3], body)
+}
+
+// amendTo signs a next version by all, and gives it to one member.
+func (h *history) amendTo(at *resident, body string) {
+	number := len(h.chain) + 1
 	text := string(agreementText("watch", "private", body, h.all...))
 	last := h.chain[len(h.chain)-1]
 	text = strings.Replace(text, "version: 1\n", fmt.Sprintf("version: %d\nagreement: %q\nprevious: [%q]\n", number, h.chain[0].ID.String(), last.Hash.String()), 1)
@@ -106,7 +112,7 @@ func (h *history) amend() {
 	h.chain = append(h.chain, a)
 	h.signed = append(h.signed, d)
 	for _, d := range h.signed { // with those before it, should they not have come
-		if _, err := h.all[number%3].node.Import(context.Background(), d.Payload, protocol.EncodeSignatures(d.Signatures)); err != nil {
+		if _, err := at.node.Import(context.Background(), d.Payload, protocol.EncodeSignatures(d.Signatures)); err != nil {
 			h.t.Fatal(err)
 		}
 	}

@@ -361,24 +361,26 @@ func (v *revocation) ends() {
 // accepts anything of or to the expelled one, and the time to the last leak is
 // bounded by the end of the cut and a round of sync.
 func TestRevocationReachesEveryone(t *testing.T) {
-	count, span := 24, 2*time.Hour
+	count, span := 16, 20*time.Minute
 	if testing.Short() {
-		count, span = 9, 20*time.Minute
+		count, span = 9, 10*time.Minute
 	}
-	synctest.Test(t, func(t *testing.T) {
-		v := newRevocation(t, count)
-		<-time.After(20 * time.Second)
-		v.busy(3*time.Minute, 5*time.Second)
-		<-time.After(2 * time.Minute)
-		v.cutOff(true)
-		v.busy(time.Minute, 5*time.Second)
-		v.expel()
-		v.busy(span, span/60)
-		v.cutOff(false)
-		healed := time.Now()
-		v.busy(10*time.Minute, 5*time.Second)
-		<-time.After(5 * time.Minute)
-		v.verdict(healed)
-		v.ends()
-	})
+	synctest.Test(t, func(t *testing.T) { newRevocation(t, count).run(span) })
+}
+
+// run cuts the network in two, expels a party on the one side, and has all go on.
+func (v *revocation) run(span time.Duration) {
+	<-time.After(20 * time.Second)
+	v.busy(3*time.Minute, 5*time.Second)
+	<-time.After(2 * time.Minute)
+	v.cutOff(true)
+	v.busy(time.Minute, 5*time.Second)
+	v.expel()
+	v.busy(span, span/60)
+	v.cutOff(false)
+	healed := time.Now()
+	v.busy(10*time.Minute, 5*time.Second)
+	<-time.After(5 * time.Minute)
+	v.verdict(healed)
+	v.ends()
 }

@@ -130,14 +130,19 @@ func (n *Node) redact(w *world, g *governing, reader protocol.Peer, frame []byte
 	own := map[string]*stix.Object{}
 	objects := make([]*stix.Object, h.Objects)
 	parser := stix.NewParser(n.cfg.Limits)
-	for i := range h.Objects {
-		if raw := m.Object(i); raw != nil {
-			if o, err := parser.Parse(raw); err == nil {
-				objects[i], own[o.ID] = o, o
-			}
-		}
-	}
 	var hidden []int
+	for i := range h.Objects {
+		raw := m.Object(i)
+		if raw == nil {
+			continue
+		}
+		o, err := parser.Parse(raw)
+		if err != nil {
+			hidden = append(hidden, i) // nobody can decide about it
+			continue
+		}
+		objects[i], own[o.ID] = o, o
+	}
 	for i, o := range objects {
 		if o == nil {
 			continue
@@ -156,6 +161,7 @@ func (n *Node) redact(w *world, g *governing, reader protocol.Peer, frame []byte
 	if len(hidden) == 0 {
 		return frame, nil
 	}
+	slices.Sort(hidden)
 	less, err := n.cfg.Codec.Without(m, hidden...)
 	if err != nil {
 		return nil, err
