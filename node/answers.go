@@ -77,6 +77,7 @@ type Receipt struct {
 	Refused       int           `json:"refused"`
 	Readers       []string      `json:"readers"` // handles of who may read; "public" for anyone
 	Reasons       []ReasonCount `json:"reasons"`
+	Redacted      *Redaction    `json:"redacted,omitempty"` // what agreements obliged to take out; absent: nothing
 	Messages      []MessageRef  `json:"messages,omitempty"`
 	FirstSequence uint64        `json:"first_sequence,omitzero"`
 	LastSequence  uint64        `json:"last_sequence,omitzero"`
@@ -330,6 +331,10 @@ type Explanation struct {
 	Question string       `json:"question"`           // in words
 	Recorded []AuditEntry `json:"recorded,omitempty"` // decisions that the audit log holds
 	Now      []ReaderWhy  `json:"now,omitempty"`      // what would be decided now, by reader
+	// MadeFrom are ids of the objects that this node made it from by taking something
+	// out, MadeInto of those that it made of it. Nobody else can tell them.
+	MadeFrom []string `json:"made_from,omitempty"`
+	MadeInto []string `json:"made_into,omitempty"`
 }
 
 // ReaderWhy is the decision for one reader.

@@ -9,6 +9,7 @@ import (
 
 	"entente/protocol"
 	"entente/protocol/stix"
+	"entente/protocol/stix/redact"
 	"entente/store"
 )
 
@@ -31,7 +32,11 @@ type Config struct {
 	Version   string // of the program
 	Workers   int    // parse and pack in parallel; default GOMAXPROCS
 	Encrypted bool   // the disk that holds the store is encrypted, as its operator says
-	Input     int64  // most bytes of objects one publication may hold; default 256 MiB
+	// Secret makes the ids and pseudonyms of what agreements oblige to transform; as
+	// long as it is the same, they are. Zero: such objects are refused.
+	Secret   [32]byte
+	Internal redact.Internal // what counts as the inside of this member's network, beside what always does
+	Input    int64           // most bytes of objects one publication may hold; default 256 MiB
 }
 
 // Documents keeps agreements, member records and profiles on disk, each

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"entente/policy"
@@ -21,10 +20,6 @@ func (w *world) duty(author protocol.MemberID, o *stix.Object, d *protocol.Oblig
 	if d == nil {
 		return ""
 	}
-	if len(d.Redact)+len(d.Pseudonymise) > 0 {
-		return "the clause obliges to take out or replace: " + strings.Join(append(append([]string{}, d.Redact...), d.Pseudonymise...), ", ") +
-			"; this version cannot do that, so the object does not go"
-	}
 	switch d.Attribution {
 	case protocol.AttributionMust:
 		if w.identities[o.CreatedBy] != author {
@@ -35,7 +30,7 @@ func (w *world) duty(author protocol.MemberID, o *stix.Object, d *protocol.Oblig
 			return "the clause forbids to name the source: the object must have no created_by_ref"
 		}
 	}
-	return ""
+	return w.remains(author, o, d)
 }
 
 // dutyDecision is the refusal for an obligation that is not met.

@@ -12,7 +12,6 @@ import (
 
 	"entente/policy"
 	"entente/protocol"
-	"entente/protocol/stix"
 	"entente/store"
 )
 
@@ -187,10 +186,11 @@ func (n *Node) Erase(ctx context.Context, ids []string, reason string) ([]Erasur
 		topic     string
 	}
 	leaves := map[lane][]protocol.Leaf{}
+	ids, made, err := n.withMade(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
 	for _, id := range ids {
-		if err := stix.CheckID(id); err != nil {
-			return nil, err
-		}
 		versions, err := n.cfg.Store.Get(id)
 		if err != nil {
 			return nil, err
@@ -205,11 +205,15 @@ func (n *Node) Erase(ctx context.Context, ids []string, reason string) ([]Erasur
 			leaves[at] = append(leaves[at], protocol.Leaf{Log: v.Log.Hash(), Sequence: v.Sequence, Position: uint64(v.Position)})
 		}
 		switch {
+		case own == 0 && made[id]:
 		case own == 0 && len(versions) > 0:
 			return nil, protocol.E(protocol.Refused, op, fmt.Errorf("%s was published by another member, who alone can have it erased", id), "ask that member; who it is: entente explain "+id)
 		case own == 0:
 			return nil, protocol.E(protocol.NotFound, op, fmt.Errorf("%s is not available", id), "look for it: entente search WORD")
 		}
+	}
+	if len(leaves) == 0 {
+		return nil, protocol.E(protocol.NotFound, op, fmt.Errorf("nothing that was made of %s is here any more", strings.Join(ids, ", ")), "see what was erased: entente erase --status")
 	}
 	w := n.world.Load()
 	var hashes []protocol.Hash

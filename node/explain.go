@@ -35,6 +35,9 @@ func (n *Node) ExplainObject(ctx context.Context, id, party string) (Explanation
 	if err != nil {
 		return out, err
 	}
+	if out.MadeFrom, out.MadeInto, err = n.made(ctx, id); err != nil {
+		return out, err
+	}
 	versions, err := n.cfg.Store.Get(id)
 	if err != nil {
 		return out, err

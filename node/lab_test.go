@@ -170,7 +170,7 @@ func (r *resident) start() {
 	r.node, err = node.New(node.Config{
 		Member: r.record.Member, Number: 1, Epoch: 1, Key: r.keys[protocol.NodeKey], Operator: r.keys[protocol.OperationsRole],
 		Store: r.store, Documents: r.kept, Codec: r.lab.codec, Clock: time.Now, Workers: 1, Logger: logger,
-		Random: func(b []byte) { _, _ = r.random.Read(b) },
+		Random: func(b []byte) { _, _ = r.random.Read(b) }, Secret: sha256.Sum256([]byte("secret of " + r.handle)),
 	})
 	if err != nil {
 		t.Fatal(err)

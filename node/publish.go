@@ -12,6 +12,7 @@ import (
 	"entente/policy"
 	"entente/protocol"
 	"entente/protocol/stix"
+	"entente/protocol/stix/redact"
 )
 
 // PublishRequest is what Publish is asked.
@@ -32,7 +33,12 @@ type candidate struct {
 	subject  policy.Subject
 	verdict  policy.Verdict
 	missing  []string
-	repeated bool // the very same version is on this topic already
+	asked    bool       // its content must be transformed
+	repeated bool       // the very same version is on this topic already
+	same     *candidate // of repeated: the one that the input holds before it
+	from     string     // id of the object that this one was made from, where it was transformed
+	told     []redact.Told
+	original func(string) string // of a transformed one: the id of a reference as it was given
 }
 
 // publication is one Publish at work. It belongs to its goroutine.
@@ -104,8 +110,8 @@ func (n *Node) Publish(ctx context.Context, r PublishRequest) (Receipt, error) {
 // what came before it was published nonetheless.
 func (p *publication) run(ctx context.Context) (broken, err error) {
 	size := publishChunk
-	if p.request.Strict {
-		size = math.MaxInt // nothing may go before everything is known to be good
+	if p.request.Strict || p.governing.transform(p.topic) != "" {
+		size = math.MaxInt // nothing may go before everything is known: to be good, or what it names
 	}
 	for ended := false; !ended; {
 		ended, broken = p.collect(ctx, size)
@@ -245,6 +251,7 @@ func (p *publication) decide() {
 	for _, c := range fresh {
 		p.decideOne(c, definition)
 	}
+	fresh = p.redact(fresh, definition)
 	p.decideHeld(fresh)
 }
 
@@ -259,6 +266,8 @@ func (p *publication) decideOne(c *candidate, definition func(string) *stix.Obje
 	if c.verdict.Outcome == policy.Allow {
 		if d, ok := p.world.ownership(p.governing, p.node.cfg.Member, c.object); !ok {
 			c.verdict = policy.Verdict{Decision: d}
+		} else if c.from == "" && !c.asked && transforms(c.verdict.Duties) {
+			c.asked = true // it is transformed first
 		} else if text := p.world.duty(p.node.cfg.Member, c.object, c.verdict.Duties); text != "" {
 			c.verdict = policy.Verdict{Decision: p.world.dutyDecision(c.verdict.Decision, text)}
 		}
@@ -268,7 +277,7 @@ func (p *publication) decideOne(c *candidate, definition func(string) *stix.Obje
 // decideAgain settles an object that the input holds twice.
 func (p *publication) decideAgain(earlier, c *candidate) {
 	if sameContent(earlier.object.Raw, c.object.Raw) {
-		c.repeated = true
+		c.repeated, c.same = true, earlier
 		return
 	}
 	c.verdict = policy.Verdict{Decision: policy.Decision{Outcome: policy.Refuse, Layer: policy.Form,
@@ -282,6 +291,9 @@ func (p *publication) decideHeld(fresh []*candidate) {
 	for _, c := range fresh {
 		if c.verdict.Outcome == policy.Allow {
 			ids, at = append(ids, c.id), append(at, c)
+			if c.from != "" {
+				ids, at = append(ids, c.from), append(at, c)
+			}
 		}
 	}
 	has, err := p.node.cfg.Store.Has(ids)
@@ -293,12 +305,15 @@ func (p *publication) decideHeld(fresh []*candidate) {
 		if !has[i] {
 			continue
 		}
-		versions, err := p.node.cfg.Store.Get(c.object.ID)
+		versions, err := p.node.cfg.Store.Get(ids[i])
 		if err != nil {
-			p.node.cfg.Logger.Error("held versions could not be read", "id", c.object.ID, "err", err)
+			p.node.cfg.Logger.Error("held versions could not be read", "id", ids[i], "err", err)
 			continue
 		}
 		p.origins(c, versions)
+		if ids[i] != c.id {
+			continue // what it was made from
+		}
 		for _, v := range versions {
 			if !v.Modified.Equal(c.object.Modified) || c.verdict.Outcome != policy.Allow {
 				continue
@@ -348,6 +363,11 @@ func (p *publication) close(ended bool) (going []*candidate) {
 			going = append(going, c)
 		case ended:
 			c.missing, c.repeated = missing[i], false
+			for at, id := range c.missing {
+				if c.original != nil {
+					c.missing[at] = c.original(id)
+				}
+			}
 			c.object, c.item.Raw = nil, nil
 			c.verdict = policy.Verdict{Decision: policy.Decision{
 				Outcome: policy.Withhold, Layer: policy.Governing,
@@ -401,6 +421,9 @@ func (p *publication) tally() error {
 	p.receipt.Published = 0
 	readers := map[protocol.MemberID]bool{}
 	for _, c := range p.candidates {
+		if c.from != "" && (c.repeated || c.verdict.Outcome == policy.Allow) {
+			p.redacted(c)
+		}
 		switch {
 		case c.repeated:
 			p.receipt.Unchanged++
@@ -454,7 +477,7 @@ const reasonExamples = 10
 
 func (p *publication) reason(c *candidate) {
 	o := ObjectOutcome{Index: c.item.Index, Line: c.item.Line, Why: p.world.why(c.verdict.Decision), Missing: c.missing}
-	o.ID, o.Type = c.id, c.kind
+	o.ID, o.Type = c.given(), c.kind
 	for _, no := range c.verdict.Denied {
 		o.Why.Readers = append(o.Why.Readers, p.world.readerNameIn(p.governing, no.Reader))
 	}
@@ -495,8 +518,8 @@ func (p *publication) record(ctx context.Context) error {
 			rows, cases = append(rows, row), append(cases, caseList{})
 		}
 		rows[at].Count++
-		if c.id != "" {
-			rows[at].Objects = append(rows[at].Objects, c.id)
+		if id := c.given(); id != "" {
+			rows[at].Objects = append(rows[at].Objects, id)
 		}
 		if c.subject.Type != "" {
 			cases[at].add(most, c.kept(), c.subject.Origins...)

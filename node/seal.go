@@ -240,6 +240,7 @@ func (p *publication) append(ctx context.Context, log *ownLog, b *sealed) (store
 		rows[at].Positions = append(rows[at].Positions, i)
 		rows[at].Count++
 	}
+	rows = append(rows, p.redactRows(&log.ID, b.members)...)
 	for i := range rows {
 		if len(rows[i].Positions) == len(b.members) {
 			rows[i].Positions = nil // all of them

@@ -123,6 +123,10 @@ func (s *story) play(t *testing.T, d *datadriven.TestData) string {
 		return out.Says + "\n"
 	case "standing":
 		return s.standing(t, at, arg("agreement"))
+	case "raw":
+		return s.raw(at, arg("topic"))
+	case "made":
+		return s.made(at, arg("id"))
 	case "tail":
 		return s.tail(t, at, arg("topic"), d.HasArg("resume"))
 	case "tail-ends":
@@ -255,6 +259,7 @@ func (s *story) publish(t *testing.T, at *resident, topic string, d *datadriven.
 			b.WriteString("\n")
 		}
 	}
+	b.WriteString(s.redacted(r.Redacted))
 	return b.String()
 }
 

@@ -20,6 +20,7 @@ import (
 	"entente/node/p2p"
 	"entente/protocol"
 	"entente/protocol/stix"
+	"entente/protocol/stix/redact"
 	"entente/store"
 )
 
@@ -103,6 +104,7 @@ type assemblyOptions struct {
 	Memory       int64    // budget of the store; 0: its default
 	Async        bool     // do not wait for the disk
 	Logger       *slog.Logger
+	Internal     redact.Internal // what belongs to the member's own network
 }
 
 // assembly is a node with its store and hosts.
@@ -135,7 +137,12 @@ func assemble(keys keyring, member protocol.MemberID, o assemblyOptions) (a *ass
 	if err != nil {
 		return a, err
 	}
+	secret, err := redactionSecret(o.Home)
+	if err != nil {
+		return a, err
+	}
 	a.node, err = node.New(node.Config{
+		Secret: secret, Internal: o.Internal,
 		Member: member, Number: 1, Epoch: 1, Key: keys.Node, Operator: keys.Operations, Store: a.store, Documents: documents, Codec: codec,
 		Clock: time.Now, Random: fillRandom, Logger: o.Logger, Home: o.Home, Version: version(),
 	})

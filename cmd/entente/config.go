@@ -40,6 +40,7 @@ type config struct {
 	LogFormat      string   `yaml:"log-format"`      // text or json; default text
 	Memory         int      `yaml:"memory"`          // MiB for the store's caches; the process stays within 256 more; default 192
 	Async          bool     `yaml:"async"`           // acknowledge before the disk has it; a power cut may lose the last second
+	Internal       internal `yaml:"internal"`        // what belongs to the member's own network, for agreements that oblige to take that out
 }
 
 func defaults(home string) config {
@@ -89,6 +90,9 @@ func (g *config) read(path string) error {
 		if err := yaml.UnmarshalWithOptions(text, g, yaml.Strict(), yaml.DisallowUnknownField()); err != nil {
 			return protocol.E(protocol.Invalid, op+" "+path, errors.New(strings.TrimSpace(yaml.FormatError(err, false, true))), "the keys are listed by: entente paths")
 		}
+	}
+	if _, err := g.Internal.read(); err != nil {
+		return protocol.E(protocol.Invalid, op+" "+path, fmt.Errorf("internal: %w", err), "mend the file; what is in effect: entente paths")
 	}
 	return g.environment(op)
 }
@@ -171,6 +175,7 @@ func (c *cli) pathsCommand() *cobra.Command {
 				{"store", filepath.Join(c.home, "store")}, {"api-socket", c.config.APISocket}, {"api-token", filepath.Join(c.home, "api.token")},
 				{"listen", strings.Join(c.config.Listen, " ")}, {"public-listen", strings.Join(c.config.PublicListen, " ")},
 				{"api-listen", c.config.APIListen}, {"log-level", c.config.LogLevel}, {"log-format", c.config.LogFormat},
+				{"redaction-key", redactionKey(c.home)}, {"internal", c.config.Internal.String()},
 				{"memory", fmt.Sprint(c.config.Memory)}, {"async", fmt.Sprint(c.config.Async)},
 			}
 			if c.json {

@@ -23,7 +23,8 @@ func (c *cli) eraseCommand() *cobra.Command {
 		Long: `Erases objects that this member has published: here, and at every node that holds
 them, as soon as it hears of it. Bodies and index entries go, from the disk too;
 the signed headers stay, so that logs have no gaps. Every holder answers with a
-signed receipt. What has been told to people, or exported, is not reached.
+signed receipt. What has been told to people, or exported, is not reached. What was
+published under another id, since something had to be taken out, goes with it.
 
 To say that an object was wrong without erasing it: entente retract ID.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -83,11 +84,20 @@ func (c *cli) retractCommand() *cobra.Command {
 		Use: "retract ID…", Short: "Revoke objects that this member has published", Args: cobra.MinimumNArgs(1),
 		Long: `Publishes a new version of each object that says "revoked": true (STIX 2.1,
 section 3.2), on every topic where this member has published it. The older
-versions stay; to have them erased: entente erase ID.`,
+versions stay; to have them erased: entente erase ID. What was published under
+another id, since something had to be taken out of it, is found by either.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, id := range args {
-				if err := c.retract(cmd, id); err != nil {
+				ids, err := c.published(cmd, id)
+				if err != nil {
 					return err
+				}
+				var failed error
+				for _, id := range ids {
+					failed = errors.Join(failed, c.retract(cmd, id))
+				}
+				if failed != nil {
+					return failed
 				}
 			}
 			return nil

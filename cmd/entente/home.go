@@ -307,9 +307,13 @@ func (c *cli) up(cmd *cobra.Command, handle, name string) error {
 	if err != nil {
 		return err
 	}
+	inside, err := c.config.Internal.read()
+	if err != nil {
+		return err
+	}
 	boundMemory(c.config.Memory, 1)
 	a, err := assemble(id.keys, id.record.Member, assemblyOptions{
-		Home: c.home, Listen: c.config.Listen, PublicListen: c.config.PublicListen, Memory: int64(c.config.Memory) << 20, Async: c.config.Async, Logger: logger,
+		Home: c.home, Listen: c.config.Listen, PublicListen: c.config.PublicListen, Memory: int64(c.config.Memory) << 20, Async: c.config.Async, Logger: logger, Internal: inside,
 	})
 	if err != nil {
 		return err

@@ -25,7 +25,14 @@ func (c *cli) publishCommand() *cobra.Command {
 plain or gzip; - is standard input. TOPIC is AGREEMENT/TOPIC, or the topic's name
 where only one agreement has it. What the agreement does not let go is named in
 the receipt with the clause; the rest goes. --dry-run changes nothing and says
-who would receive what, and why not.`,
+who would receive what, and why not.
+
+Where a clause obliges to it, things are taken out of objects, or replaced by
+pseudonyms, before they go. Such an object goes under another id: the receipt says
+which, here alone, and so does explain. Your own networks and domains are told from
+others by internal in the configuration (entente paths). What a clause keeps
+unattributed names no source; the signed header of the message still names the
+member whose node carried it.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var worst error
 			for _, file := range args[1:] {
@@ -103,6 +110,7 @@ func printReceipt(w io.Writer, file string, r node.Receipt) {
 	if len(r.Messages) > 0 {
 		fmt.Fprintf(w, "  messages %d to %d, %s, %.1f s (%s objects/s)\n", r.FirstSequence, r.LastSequence, size(r.Bytes), r.Seconds, number(int64(float64(r.Published)/max(r.Seconds, 0.001))))
 	}
+	printRedaction(w, r)
 	for _, reason := range r.Reasons {
 		fmt.Fprintf(w, "  %s × %s: %s\n", number(reason.Count), past(reason.Why.Outcome), whyText(reason.Why))
 		for i, o := range reason.First {

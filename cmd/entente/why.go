@@ -229,7 +229,8 @@ func (c *cli) explainCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "explain OBJECT | ROW", Short: "Say why something was decided: layer, agreement, version, clause", Args: cobra.ExactArgs(1),
 		Long: `Explains an object (by its STIX id): what was decided about it, as recorded, and
-what would be decided now for every reader, or for the one that --for names. A
+what would be decided now for every reader, or for the one that --for names. Of an object
+that this node made of another by taking something out it tells which, either way. A
 number explains that row of the audit log.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var e node.Explanation
@@ -247,6 +248,12 @@ number explains that row of the audit log.`,
 			}
 			w := cmd.OutOrStdout()
 			fmt.Fprintln(w, e.Question)
+			for _, id := range e.MadeFrom {
+				fmt.Fprintf(w, "This node made it from %s, by taking something out or replacing it.\n", id)
+			}
+			for _, id := range e.MadeInto {
+				fmt.Fprintf(w, "This node published it as %s, with something taken out or replaced.\n", id)
+			}
 			if len(e.Recorded) > 0 {
 				fmt.Fprintln(w, "Recorded:")
 			}

@@ -10,7 +10,8 @@
 //	                    and all but class and sectors; so does a bound one where an
 //	                    object says that it was attacked (targets, compromises,
 //	                    impersonates, where_sighted_refs): there an anonymous twin
-//	                    of it stands. Places lose what is nearer than a country
+//	                    of it stands, which says the day alone of when it was
+//	                    made. Places lose what is nearer than a country
 //	internal-addresses  addresses of local networks and those configured, names for
 //	                    them in .arpa, and every hardware address
 //	internal-names      hosts under .internal, .local, .lan, .corp, .home.arpa and

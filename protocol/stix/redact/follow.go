@@ -164,6 +164,12 @@ func (b *batch) twin(w, target *work, id string) {
 	p := b.pass(t, &b.names)
 	p.bound = func(string) bool { return false }
 	p.run()
+	// Two objects of one moment would be known for one: the twin says the day alone.
+	for _, name := range []string{"created", "modified"} {
+		if at, ok := tree[name].(string); ok && len(at) > len("2006-01-02T") {
+			tree[name] = at[:len("2006-01-02T")] + "00:00:00.000Z"
+		}
+	}
 	t.why, t.gone = p.unsafe, p.gone
 	b.twins[id] = t
 }

@@ -48,8 +48,9 @@ func (p *Plan) Made(id string) bool { return p.keyed.own(id) }
 
 // Item is one object of a batch, with what is to be done with it.
 type Item struct {
-	Object *stix.Object
-	Task   Task
+	Object  *stix.Object
+	Task    Task
+	Context bool // it does not go; what it says of others, and what it is called, counts
 }
 
 // Outcome is what became of one object.
@@ -112,11 +113,13 @@ func (p *Plan) Batch(items []Item) Batch {
 		w := &work{object: item.Object, task: item.Task, told: map[Things]int{}, shorter: map[string]bool{}}
 		b.works = append(b.works, w)
 		tree, err := decode(item.Object.Raw)
-		if err != nil {
+		if w.tree = tree; err != nil {
 			w.why = "it cannot be read"
 			continue
 		}
-		w.tree = tree
+		if item.Context {
+			w.why = "it was not asked for"
+		}
 		b.look |= item.Task.all()
 		b.byID[item.Object.ID] = append(b.byID[item.Object.ID], w)
 	}
