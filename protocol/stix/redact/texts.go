@@ -317,7 +317,9 @@ func (p *pass) embedded(value any) {
 		if inner.gone != 0 {
 			p.refuse("an object within it is itself what is to be taken out: %s", inner.gone)
 		}
-		p.unsafe = inner.unsafe
+		if inner.unsafe != "" {
+			p.unsafe = inner.unsafe
+		}
 		if p.unsafe != "" {
 			return
 		}
