@@ -277,6 +277,7 @@ func (n *Node) made(ctx context.Context, id string) (from, into []string, err er
 		}
 		for i := 0; i+1 < len(e.Objects); i += 2 {
 			switch {
+			case e.Objects[i] == e.Objects[i+1]: // a member's own identity keeps its id
 			case e.Objects[i] == id && !slices.Contains(from, e.Objects[i+1]):
 				from = append(from, e.Objects[i+1])
 			case e.Objects[i+1] == id && !slices.Contains(into, e.Objects[i]):
