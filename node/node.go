@@ -2,7 +2,8 @@
 // and shows, all of it under policy and out of one store.
 //
 // A message leaves through Publish: objects are parsed, policy decides for
-// every reader of the topic, what may go is sealed and appended to this node's
+// every reader of the topic, what a clause obliges to take out is taken out and the
+// rest decided about again (redact.go), what may go is sealed and appended to this node's
 // log in the store, and only then broadcast. A message comes in through one
 // door whatever brought it (gossip, sync): Check judges it against an immutable
 // snapshot of agreements, members and policy without writing anything; an

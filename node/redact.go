@@ -81,7 +81,7 @@ func (p *publication) redact(fresh []*candidate, definition func(string) *stix.O
 		for _, c := range fresh {
 			if c.allowed() && transforms(c.verdict.Duties) {
 				c.verdict = policy.Verdict{Decision: p.world.dutyDecision(c.verdict.Decision,
-					"the clause obliges to transform it, and this node has no secret to make new ids with")}
+					textUnfit+"this node has no secret to make new ids with")}
 			}
 		}
 		return fresh
@@ -135,11 +135,11 @@ func (c *candidate) given() string {
 func (p *publication) outcome(c *candidate, o redact.Outcome, plan *redact.Plan, definition func(string) *stix.Object) {
 	switch {
 	case o.Gone != 0:
-		d := p.world.dutyDecision(c.verdict.Decision, fmt.Sprintf("it is, or says nothing without, what the clause obliges to take out: %s", o.Gone))
+		d := p.world.dutyDecision(c.verdict.Decision, textTakenOut+o.Gone.String())
 		d.Outcome = policy.Withhold
 		c.verdict = policy.Verdict{Decision: d}
 	case o.Object == nil:
-		c.verdict = policy.Verdict{Decision: p.world.dutyDecision(c.verdict.Decision, "it cannot be transformed as the clause obliges to: "+o.Why)}
+		c.verdict = policy.Verdict{Decision: p.world.dutyDecision(c.verdict.Decision, textUnfit+o.Why)}
 	case o.From == "":
 		if transforms(c.verdict.Duties) {
 			p.decideOne(c, definition) // what nothing was taken out of must be as it has to be
@@ -155,13 +155,27 @@ func (p *publication) outcome(c *candidate, o redact.Outcome, plan *redact.Plan,
 			return missing
 		}
 		c.from, c.told = o.From, o.Told
-		c.object, c.id = o.Object, o.Object.ID
+		c.object, c.id, c.creator = o.Object, o.Object.ID, o.Object.CreatedBy
 		if p.batch[c.from] == c {
 			delete(p.batch, c.from)
 		}
 		p.batch[c.id] = c
 		p.decideOne(c, definition)
 	}
+}
+
+// What is said of objects that do not go, or are not taken, for what they tell.
+// Each rests on their content.
+const (
+	textTakenOut   = "it is, or says nothing without, what the clause obliges to take out: "
+	textUnfit      = "it cannot be transformed as the clause obliges to: "
+	textStillTells = "it still tells what the clause obliges to take out or to replace: "
+	textUnseen     = "nobody can see whether it was transformed as the clause obliges to: "
+)
+
+// isOfContent reports whether a text is one of those.
+func isOfContent(text string) bool {
+	return slices.ContainsFunc([]string{textTakenOut, textUnfit, textStillTells, textUnseen}, func(p string) bool { return strings.HasPrefix(text, p) })
 }
 
 // remains says what an object still tells that obligations forbid, or "".
@@ -173,12 +187,11 @@ func (w *world) remains(author protocol.MemberID, o *stix.Object, d *protocol.Ob
 	left := redact.Remains(o, task, w.isBound, func(id string) bool { return w.identities[id] == author })
 	switch {
 	case left.Things == redact.Source:
-		return "the clause forbids to name the source, and the object still does"
+		return textStillTells + left.Things.String()
 	case left.Things != 0:
-		return fmt.Sprintf("the clause obliges to take out or replace %s, and the object still tells %s",
-			strings.Join(slices.Concat(d.Redact, d.Pseudonymise), ", "), left.Things)
+		return textStillTells + left.Things.String()
 	case left.Why != "":
-		return "the clause obliges to transform it, and nobody can see whether that was done: " + left.Why
+		return textUnseen + left.Why
 	}
 	return ""
 }
@@ -277,6 +290,7 @@ func (n *Node) made(ctx context.Context, id string) (from, into []string, err er
 		}
 		for i := 0; i+1 < len(e.Objects); i += 2 {
 			switch {
+			case e.Objects[i] == e.Objects[i+1]: // a member's own identity keeps its id
 			case e.Objects[i] == id && !slices.Contains(from, e.Objects[i+1]):
 				from = append(from, e.Objects[i+1])
 			case e.Objects[i+1] == id && !slices.Contains(into, e.Objects[i]):

@@ -344,5 +344,5 @@ func isRest(text string) bool {
 	case textMissing, textDepends, textForged, textRepeated, textOtherContent:
 		return true
 	}
-	return strings.HasPrefix(text, textOnward)
+	return strings.HasPrefix(text, textOnward) || isOfContent(text)
 }

@@ -141,7 +141,7 @@ func (r *replayer) ofPublished(w *world, g *governing, row protocol.AuditRow, p 
 		return policy.Decision{Outcome: policy.Refuse, Layer: policy.Form, Text: "it is no object that could have been published"}, true
 	}
 	again := &publication{node: r.node, world: w, governing: g, topic: row.Topic, now: row.Time}
-	c := &candidate{object: o, id: o.ID, kind: o.Type, creator: o.CreatedBy}
+	c := &candidate{object: o, id: o.ID, kind: o.Type, creator: o.CreatedBy, asked: true}
 	again.decideOne(c, r.definitions(p))
 	if o.Level.Awaits != "" {
 		return policy.Decision{}, false

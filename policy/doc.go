@@ -126,7 +126,7 @@
 // true of bytes that all of them get. Those of [Engine.Inbound] are what this
 // member owes once it has taken the object. One obligation is decided here: what
 // may lie on encrypted disks only is neither taken nor shown by a node that has
-// none ([Facts].Encrypted), but for its own; redaction, retention, onward grants
+// none ([Facts].Encrypted), but for its own; redaction (of what, and how, package protocol/stix/redact says), retention, onward grants
 // and the rest are for those who hold the bytes.
 //
 // # Who reads a topic

@@ -49,7 +49,7 @@ func redactionSecret(home string) (secret [32]byte, err error) {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return secret, protocol.E(protocol.Other, op, err, "")
 		}
-		lines := "# Makes pseudonyms and the ids of redacted objects. Keep it as you keep the keys.\n" + redactionPrefix + hex.EncodeToString(secret[:]) + "\n"
+		lines := "# Makes pseudonyms and the ids of redacted objects. Keep it as you keep the keys; all nodes of a member have the same.\n" + redactionPrefix + hex.EncodeToString(secret[:]) + "\n"
 		return secret, store.WriteFileAtomic(path, []byte(lines), 0o600)
 	case err != nil:
 		return secret, protocol.E(protocol.Other, op, err, "")

@@ -66,5 +66,7 @@
 //
 // With must-not for attribution, created_by_ref, authors and custom properties go, all
 // domain and relationship objects get such ids, and identities of the publisher lose
-// their names. The times at which an object was made stay, to the millisecond.
+// their names. The times at which an object was made stay, to the millisecond, and the
+// signed header of the message that carries it still names the member and the node that
+// published it: content passed on by others names nobody, the carriage does.
 package redact

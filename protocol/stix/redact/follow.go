@@ -198,6 +198,10 @@ func (b *batch) finish(w *work) (dropped bool) {
 		}
 		return true
 	}
+	if before, err := decode(w.object.Raw); err == nil && same(before, tree) {
+		w.made = nil // it went by that id, and tells nothing
+		return false
+	}
 	if w.why = b.doubt(w); w.why != "" {
 		w.made = nil
 		return true
