@@ -145,7 +145,10 @@ func (n *Node) expireNow(ctx context.Context) error {
 			return err
 		}
 	}
-	return n.cfg.Store.Purge(ctx)
+	if err := n.cfg.Store.Purge(ctx); err != nil {
+		return err
+	}
+	return n.countReviews(ctx)
 }
 
 func were(n int) string {

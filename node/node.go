@@ -46,6 +46,7 @@ type Node struct {
 	held     gapBuffer   // owned by the pipeline's storing stage
 	versions logVersions // owned by the pipeline's storing stage
 	graves   graveyard
+	reviewed reviewing
 	queues
 }
 

@@ -98,6 +98,13 @@ func (n *Node) findings(w *world, s *Status) []Finding {
 			add("operations-key-ending", Warning, "entente members renew", "this member's operations key ends in %s; without it nobody hears which versions it holds, and others share only TLP:CLEAR", days(max(left, 0)))
 		}
 	}
+	if due := n.reviewed.due.Load(); due > 0 {
+		add("review-due", Warning, "entente review", "%s due for review: a person is to say whether they are still needed", quantity(int(due), "object"))
+	}
+	if name := n.encryptionAsked(w); name != "" {
+		add("disk-encryption", Warning, "where the disk is encrypted, say so in config.yaml: encrypted-disk: true",
+			"%s wants what it carries kept on encrypted disks only, and it is not known that this node's disk is one: such objects are not taken", name)
+	}
 	if known, connected := countPeers(s.Peers); known > 0 && connected == 0 {
 		add("no-peers", Warning, "entente ping MEMBER", "none of the %d known nodes of other members is connected", known)
 	}

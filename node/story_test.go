@@ -115,6 +115,8 @@ func (s *story) play(t *testing.T, d *datadriven.TestData) string {
 		return s.erased(at.node.Erase(context.Background(), []string{idOf(kind, name)}, strings.TrimSpace(d.Input)))
 	case "erasures":
 		return s.erased(at.node.Erasures(context.Background()))
+	case "reviews", "review":
+		return s.review(d, at, arg)
 	case "declare":
 		out, err := at.node.Declare(context.Background(), arg("agreement"), node.StatementRequest{Kind: arg("kind"), Party: arg("party"), Text: strings.TrimSpace(d.Input)})
 		if err != nil {

@@ -40,6 +40,7 @@ type config struct {
 	LogFormat      string   `yaml:"log-format"`      // text or json; default text
 	Memory         int      `yaml:"memory"`          // MiB for the store's caches; the process stays within 256 more; default 192
 	Async          bool     `yaml:"async"`           // acknowledge before the disk has it; a power cut may lose the last second
+	Encrypted      bool     `yaml:"encrypted-disk"`  // the disk that holds the home is encrypted, as agreements may ask; nothing checks it
 	Internal       internal `yaml:"internal"`        // what belongs to the member's own network, for agreements that oblige to take that out
 }
 

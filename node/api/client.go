@@ -294,6 +294,20 @@ func (c *Client) Erase(ctx context.Context, ids []string, reason string) ([]node
 	return put[[]node.Erasure](ctx, c, "/erase", Burial{ids, reason})
 }
 
+// Reviews lists what clauses want looked at: what is due, and with all what will be.
+func (c *Client) Reviews(ctx context.Context, all bool) (node.ReviewList, error) {
+	at := "/reviews"
+	if all {
+		at += "?all=true"
+	}
+	return ask[node.ReviewList](ctx, c, get(at))
+}
+
+// Review takes a person's word on objects that are to be reviewed.
+func (c *Client) Review(ctx context.Context, q node.ReviewRequest) (node.ReviewList, error) {
+	return put[node.ReviewList](ctx, c, "/reviews", q)
+}
+
 // Erasures lists what this member has had erased, and who has confirmed it.
 func (c *Client) Erasures(ctx context.Context) ([]node.Erasure, error) {
 	return ask[[]node.Erasure](ctx, c, get("/erasures"))

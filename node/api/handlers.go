@@ -116,6 +116,30 @@ func (s *Server) erase(w http.ResponseWriter, r *http.Request) {
 	reply(w, r, out, err)
 }
 
+func (s *Server) reviews(w http.ResponseWriter, r *http.Request) {
+	all, err := truth(r, "all")
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	out, err := s.cfg.Service.Reviews(r.Context(), all)
+	reply(w, r, out, err)
+}
+
+func (s *Server) review(w http.ResponseWriter, r *http.Request) {
+	var q node.ReviewRequest
+	err := question(w, r, maxQuestion, &q)
+	if err == nil && len(q.IDs) == 0 {
+		err = protocol.E(protocol.Invalid, "review", errors.New("no object is named"), `send {"ids": ["indicator--…"], "keep": true}`)
+	}
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	out, err := s.cfg.Service.Review(r.Context(), q)
+	reply(w, r, out, err)
+}
+
 func (s *Server) erasures(w http.ResponseWriter, r *http.Request) {
 	out, err := s.cfg.Service.Erasures(r.Context())
 	reply(w, r, out, err)

@@ -64,7 +64,7 @@ func TestRoutesAreDescribed(t *testing.T) {
 // described are the types behind the schemas.
 func described() []reflect.Type {
 	return []reflect.Type{
-		reflect.TypeFor[Failure](), reflect.TypeFor[Event](), reflect.TypeFor[Health](), reflect.TypeFor[Ticket](), reflect.TypeFor[Upload](), reflect.TypeFor[Values](), reflect.TypeFor[node.InviteRequest](), reflect.TypeFor[node.InviteInfo](), reflect.TypeFor[node.StatementRequest](), reflect.TypeFor[node.StatementInfo](), reflect.TypeFor[Burial](), reflect.TypeFor[node.Erasure](), reflect.TypeFor[node.LogInfo](), reflect.TypeFor[node.ErasureReceipt](),
+		reflect.TypeFor[Failure](), reflect.TypeFor[Event](), reflect.TypeFor[Health](), reflect.TypeFor[Ticket](), reflect.TypeFor[Upload](), reflect.TypeFor[Values](), reflect.TypeFor[node.InviteRequest](), reflect.TypeFor[node.InviteInfo](), reflect.TypeFor[node.StatementRequest](), reflect.TypeFor[node.StatementInfo](), reflect.TypeFor[Burial](), reflect.TypeFor[node.Erasure](), reflect.TypeFor[node.ReviewList](), reflect.TypeFor[node.Review](), reflect.TypeFor[node.ReviewRequest](), reflect.TypeFor[node.LogInfo](), reflect.TypeFor[node.ErasureReceipt](),
 		reflect.TypeFor[node.Status](), reflect.TypeFor[node.MemberInfo](), reflect.TypeFor[node.Imported](), reflect.TypeFor[node.SearchQuery](),
 		reflect.TypeFor[node.AuditQuery](), reflect.TypeFor[node.LookupAnswer](), reflect.TypeFor[node.Explanation](), reflect.TypeFor[node.CompareRequest](), reflect.TypeFor[node.Trail](),
 		reflect.TypeFor[node.ReplayQuery](),
@@ -233,6 +233,11 @@ func operations(c *Client) map[string]func(context.Context) error {
 		"POST /v1/agreements/compare": func(ctx context.Context) error {
 			q := node.CompareRequest{Old: node.CompareSide{Agreement: "harbour", Version: 2}, New: node.CompareSide{Document: "text: \"ü\"\n"}, Since: time.Unix(1, 0)}
 			_, err := c.Compare(ctx, q, nil)
+			return err
+		},
+		"GET /v1/reviews": func(ctx context.Context) error { _, err := c.Reviews(ctx, true); return err },
+		"POST /v1/reviews": func(ctx context.Context) error {
+			_, err := c.Review(ctx, node.ReviewRequest{IDs: []string{sampleID}, Keep: true, Reason: "a reason"})
 			return err
 		},
 		"POST /v1/erase": func(ctx context.Context) error {

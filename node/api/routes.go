@@ -51,6 +51,8 @@ func (s *Server) routes() []route {
 		{pattern: "POST /v1/documents", body: true, handle: s.documents},
 		{pattern: "POST /v1/join", body: true, handle: s.join},
 		{pattern: "POST /v1/publish", query: []string{"topic", "dry_run", "strict"}, body: true, handle: s.publish},
+		{pattern: "GET /v1/reviews", query: []string{"all"}, handle: s.reviews},
+		{pattern: "POST /v1/reviews", body: true, handle: s.review},
 		{pattern: "POST /v1/erase", body: true, handle: s.erase},
 		{pattern: "GET /v1/erasures", handle: s.erasures},
 		{pattern: "GET /v1/objects/{id}", handle: s.get},

@@ -29,6 +29,8 @@ type Service interface {
 	Declare(ctx context.Context, agreement string, r node.StatementRequest) (node.StatementInfo, error)
 	Compare(ctx context.Context, q node.CompareRequest, progress func(node.Progress)) (node.Comparison, error)
 	Logs(ctx context.Context, agreement string) ([]node.LogInfo, error)
+	Reviews(ctx context.Context, all bool) (node.ReviewList, error)
+	Review(ctx context.Context, q node.ReviewRequest) (node.ReviewList, error)
 	Erase(ctx context.Context, ids []string, reason string) ([]node.Erasure, error)
 	Erasures(ctx context.Context) ([]node.Erasure, error)
 	Ping(ctx context.Context, member string) ([]node.NodeInfo, error)

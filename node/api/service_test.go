@@ -122,6 +122,16 @@ func (f *fake) Declare(context.Context, string, node.StatementRequest) (node.Sta
 // Logs implements Service.
 func (f *fake) Logs(context.Context, string) ([]node.LogInfo, error) { return told[[]node.LogInfo](f) }
 
+// Reviews implements Service.
+func (f *fake) Reviews(context.Context, bool) (node.ReviewList, error) {
+	return told[node.ReviewList](f)
+}
+
+// Review implements Service.
+func (f *fake) Review(context.Context, node.ReviewRequest) (node.ReviewList, error) {
+	return told[node.ReviewList](f)
+}
+
 // Erase implements Service.
 func (f *fake) Erase(context.Context, []string, string) ([]node.Erasure, error) {
 	return told[[]node.Erasure](f)
