@@ -27,7 +27,7 @@ type pass struct {
 	mine    func(string) bool // an identity of the source
 	victim  bool              // some object says that this one was attacked
 	sender  bool              // of an email-addr: some message came from it
-	listed  bool              // of an email-addr: it is in the input with messages, or alone in doubt
+	listed  bool              // the whole input is known, and so who sent and who got mail
 	gone    Things            // the object is itself what is to be taken out
 	unsafe  string            // why it cannot be transformed
 	shorter map[string]bool   // lists that lost elements, by top-level property

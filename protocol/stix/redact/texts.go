@@ -21,7 +21,7 @@ func (p *pass) text(name string) {
 	case all&FreeText != 0 && p.prose(name):
 		return
 	}
-	if thing := p.told4(name) & all; thing != 0 {
+	if thing := p.tellsOf(name) & all; thing != 0 {
 		p.value(name, thing&-thing)
 		return
 	}
@@ -68,8 +68,8 @@ func (p *pass) within(thing Things) bool {
 	return p.kind == "url" && thing&(Credentials|Users|Accounts) != 0
 }
 
-// told4 returns what a property tells whatever is in it.
-func (p *pass) told4(name string) Things {
+// tellsOf returns what a property tells, whatever is in it.
+func (p *pass) tellsOf(name string) Things {
 	switch p.kind {
 	case "user-account":
 		switch name {
