@@ -27,7 +27,7 @@ type pass struct {
 	mine    func(string) bool // an identity of the source
 	victim  bool              // some object says that this one was attacked
 	sender  bool              // of an email-addr: some message came from it
-	listed  bool              // of an email-addr: it is in the input with messages, or alone in doubt
+	listed  bool              // the whole input is known, and so who sent and who got mail
 	gone    Things            // the object is itself what is to be taken out
 	unsafe  string            // why it cannot be transformed
 	shorter map[string]bool   // lists that lost elements, by top-level property
@@ -173,7 +173,7 @@ func (p *pass) texts(v any, command bool) {
 		}
 	case map[string]any:
 		for _, k := range slices.Sorted(maps.Keys(v)) {
-			if !reference(k) && k != "id" {
+			if !refersOnly(k, v[k]) {
 				p.texts(v[k], command)
 			}
 		}
@@ -183,6 +183,22 @@ func (p *pass) texts(v any, command bool) {
 // reference reports whether a property's name says that it holds ids.
 func reference(name string) bool {
 	return strings.HasSuffix(name, "_ref") || strings.HasSuffix(name, "_refs")
+}
+
+// refersOnly reports whether a property holds ids and nothing else. Within
+// observed-data they are numbers.
+func refersOnly(name string, v any) bool {
+	if !reference(name) {
+		return false
+	}
+	list, isList := v.([]any)
+	texts := textsIn(v)
+	if isList && len(texts) != len(list) || !isList && len(texts) == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(texts, func(id string) bool {
+		return stix.CheckID(id) != nil && (id == "" || len(id) > 4 || strings.Trim(id, "0123456789") != "")
+	})
 }
 
 // anonymousProperties are what is left of an identity without its name.
@@ -295,7 +311,9 @@ const unknowable = Victims | Users | FreeText | Source
 func (p *pass) property(name string) {
 	value := p.tree[name]
 	switch stix.PropertyForm(p.kind, name) {
-	case stix.FormFixed, stix.FormGranular:
+	case stix.FormFixed:
+	case stix.FormGranular:
+		p.marks()
 	case stix.FormRef:
 		p.refs(name)
 	case stix.FormHashes:
@@ -320,15 +338,38 @@ func (p *pass) property(name string) {
 	}
 }
 
+// marks looks at granular markings, which must stay as they are.
+func (p *pass) marks() {
+	list, _ := p.tree["granular_markings"].([]any)
+	for _, e := range list {
+		entry, _ := e.(map[string]any)
+		for _, k := range slices.Sorted(maps.Keys(entry)) {
+			if !slices.Contains([]string{"marking_ref", "lang", "selectors"}, k) && p.blind() {
+				delete(entry, k)
+				p.told[lowest(p.task.all()&unknowable)]++
+			}
+		}
+	}
+	before := p.count()
+	if p.texts(p.tree["granular_markings"], false); p.count() > before {
+		p.refuse("a granular marking tells %s", p.tells())
+	}
+}
+
+// blind reports whether what nobody knows the meaning of is to be taken out: where
+// it could tell something without a form. Looked at alone, it tells nothing for
+// certain, but where free text is forbidden.
+func (p *pass) blind() bool {
+	thing := p.task.all() & unknowable
+	return thing != 0 && (p.keyed != nil || thing&FreeText != 0)
+}
+
 // custom takes out properties that nobody else knows the meaning of, where they
 // could hold what has no form of its own, and else what has one.
 func (p *pass) custom(name string) {
-	if thing := p.task.all() & unknowable; thing != 0 {
-		// Looked at alone, it tells nothing for certain but its form.
-		if p.keyed != nil || thing&FreeText != 0 {
-			p.drop(name, lowest(thing))
-			return
-		}
+	if p.blind() {
+		p.drop(name, lowest(p.task.all()&unknowable))
+		return
 	}
 	p.tree[name] = p.inner(p.tree[name], name, false)
 }

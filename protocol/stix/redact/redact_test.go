@@ -275,6 +275,28 @@ func TestVersions(t *testing.T) {
 	}
 }
 
+// TestCorners holds places in which something could hide.
+func TestCorners(t *testing.T) {
+	for name, raw := range map[string]string{
+		"an odd reference":   object("tool", 1, `"name":"x","x_a":{"some_ref":"10.0.0.1","more_refs":["tool--`+someUUID+`","10.0.0.1"]}`),
+		"a member of a mark": object("tool", 1, `"name":"x","granular_markings":[{"lang":"en","selectors":["name"],"note":"10.0.0.1"}]`),
+		"a selector":         object("tool", 1, `"name":"x","granular_markings":[{"lang":"en","selectors":["10.0.0.1"]}]`),
+		"a kill chain":       object("tool", 1, `"name":"x","kill_chain_phases":[{"kill_chain_name":"10.0.0.1","phase_name":"x","note":"10.0.0.1"}]`),
+		"a document":         object("file", 1, `"name":"x","extensions":{"pdf-ext":{"document_info_dict":{"Author":"10.0.0.1"}}}`),
+		"a language":         object("tool", 1, `"name":"x","lang":"10.0.0.1"`),
+	} {
+		for _, task := range []redact.Task{{Redact: redact.InternalAddresses}, {Redact: redact.InternalAddresses | redact.FreeText}, {Pseudonymise: redact.InternalAddresses | redact.Users}} {
+			o := run(t, plan(), task, raw).Outcomes[0]
+			if o.Object != nil && strings.Contains(string(o.Object.Raw), "10.0.0.1") {
+				t.Errorf("%s: %s", name, o.Object.Raw)
+			}
+			if redact.Remains(parse(t, []byte(raw)), task, nil, nil).None() {
+				t.Errorf("%s: a receiver takes it under %+v", name, task)
+			}
+		}
+	}
+}
+
 func TestWords(t *testing.T) {
 	if _, err := redact.ParseThings([]string{"victims", "source"}); err == nil {
 		t.Error("source is no thing of an agreement")

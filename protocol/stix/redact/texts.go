@@ -21,7 +21,7 @@ func (p *pass) text(name string) {
 	case all&FreeText != 0 && p.prose(name):
 		return
 	}
-	if thing := p.told4(name) & all; thing != 0 {
+	if thing := p.tellsOf(name) & all; thing != 0 {
 		p.value(name, thing&-thing)
 		return
 	}
@@ -68,8 +68,8 @@ func (p *pass) within(thing Things) bool {
 	return p.kind == "url" && thing&(Credentials|Users|Accounts) != 0
 }
 
-// told4 returns what a property tells whatever is in it.
-func (p *pass) told4(name string) Things {
+// tellsOf returns what a property tells, whatever is in it.
+func (p *pass) tellsOf(name string) Things {
 	switch p.kind {
 	case "user-account":
 		switch name {
@@ -183,7 +183,7 @@ func (p *pass) inner(v any, name string, command bool) any {
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for _, k := range slices.Sorted(maps.Keys(v)) {
-			if reference(k) {
+			if refersOnly(k, v[k]) {
 				out[k] = v[k]
 				continue
 			}
@@ -249,6 +249,29 @@ func (p *pass) structure(name string) {
 		return
 	}
 	p.tree[name] = p.inner(p.tree[name], name, p.kind == "process")
+	known := map[string][]string{
+		"kill_chain_phases": {"kill_chain_name", "phase_name"}, "values": {"name", "data", "data_type"},
+		"body_multipart": {"body", "body_raw_ref", "content_type", "content_disposition"},
+	}
+	if list, ok := p.tree[name].([]any); ok && known[name] != nil {
+		for _, e := range list {
+			p.prune(e, known[name]...)
+		}
+	}
+}
+
+// prune takes out of an entry of a list what STIX 2.1 does not define there.
+func (p *pass) prune(v any, known ...string) {
+	entry, _ := v.(map[string]any)
+	if !p.blind() {
+		return
+	}
+	for k := range entry {
+		if !slices.Contains(known, k) {
+			delete(entry, k)
+			p.told[lowest(p.task.all()&unknowable)]++
+		}
+	}
 }
 
 // external scrubs external references. One that says nothing any more goes.
@@ -260,6 +283,7 @@ func (p *pass) external(free bool) {
 		if !ok {
 			continue
 		}
+		p.prune(entry, "source_name", "description", "url", "hashes", "external_id")
 		if _, told := entry["description"]; told && free {
 			delete(entry, "description")
 			p.told[FreeText]++
@@ -291,10 +315,20 @@ func (p *pass) extensions(value any) {
 			return
 		}
 		all[name] = p.inner(all[name], name, true)
-		if inner, ok := all[name].(map[string]any); ok && p.task.all()&FreeText != 0 && inner["comment"] != nil {
-			delete(inner, "comment")
-			p.told[FreeText]++
+		inner, _ := all[name].(map[string]any)
+		for _, property := range []string{"comment", "descriptions", "display_name", "document_info_dict", "exif_tags"} {
+			free := property == "document_info_dict" || property == "exif_tags" // whatever the maker of a file wrote
+			if inner[property] != nil && (p.task.all()&FreeText != 0 || free && p.blind()) {
+				delete(inner, property)
+				p.told[lowest(p.task.all()&unknowable)]++
+			}
 		}
+		if len(inner) == 0 {
+			delete(all, name)
+		}
+	}
+	if len(all) == 0 {
+		delete(p.tree, "extensions")
 	}
 }
 
