@@ -140,7 +140,7 @@ func (o *cedarOpinion) frame() {
 	var surviving []ast.Node
 	for _, t := range o.Topics {
 		if slices.ContainsFunc(o.Clauses, func(c protocol.Clause) bool { return c.Survives && refTopic(c, t.Name) }) {
-			surviving = append(surviving, ast.Resource().Equal(ast.EntityUID("Topic", types.String(t.Name))))
+			surviving = append(surviving, ast.Resource().Equal(ast.Value(types.NewEntityUID("Topic", types.String(t.Name)))))
 		}
 	}
 	free := given("own").Or(given("holder").And(over).And(marking.Equal(clear)).And(given("author").Access("known")))
@@ -192,7 +192,7 @@ func object(c protocol.Clause, bare bool) ast.Node {
 	say(len(c.Topics) > 0, func() ast.Node {
 		var topics []ast.Node
 		for _, t := range c.Topics {
-			topics = append(topics, ast.Resource().Equal(ast.EntityUID("Topic", types.String(t))))
+			topics = append(topics, ast.Resource().Equal(ast.Value(types.NewEntityUID("Topic", types.String(t)))))
 		}
 		return some(topics...)
 	})
