@@ -22,6 +22,13 @@ func (n *Node) worldOf(now *world, b protocol.AuditBasis) (*world, string) {
 	if gone := w.recall(now, b.Documents); gone != "" {
 		return nil, gone
 	}
+	if len(b.Rules) > 0 {
+		local, err := protocol.ParseLocalRules(b.Rules)
+		if err != nil {
+			return nil, fmt.Sprintf("the local rules of then mean nothing to this node any more: %v", err)
+		}
+		w.local = local
+	}
 	var rules []*policy.Rules
 	for _, a := range b.Agreements {
 		held := now.agreements[a.ID]
@@ -43,7 +50,7 @@ func (n *Node) worldOf(now *world, b protocol.AuditBasis) (*world, string) {
 			}
 			g.acting = append(g.acting, v)
 		}
-		made, err := g.rules(factsOf(g, a, b.Encrypted))
+		made, err := g.rules(w.local, b.Member, factsOf(g, a, b.Encrypted))
 		if err != nil {
 			return nil, fmt.Sprintf("a version of %s means nothing to this node any more: %v", held.doc.Name, err)
 		}
@@ -56,11 +63,14 @@ func (n *Node) worldOf(now *world, b protocol.AuditBasis) (*world, string) {
 	return w, ""
 }
 
-// rules compiles the versions that act, under facts.
-func (g *governing) rules(facts policy.Facts) ([]*policy.Rules, error) {
+// rules compiles the versions that act, under the local rules of a member and facts.
+func (g *governing) rules(local *protocol.LocalRules, self protocol.MemberID, facts policy.Facts) ([]*policy.Rules, error) {
 	var out []*policy.Rules
 	for _, v := range g.acting {
 		compiled, err := policy.CompileAgreement(v)
+		if err == nil {
+			compiled, err = compiled.Under(local, self)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -41,7 +41,7 @@
 //     author is a party and not suspended. The clauses, below, permit it. What
 //     they demand can be fulfilled here.
 //  4. Local. The operator's own rules, which can only narrow what the others
-//     allow, come here.
+//     allow: see below.
 //
 // Before all layers stands one rule: an author may always read what is its own.
 //
@@ -129,6 +129,47 @@
 // none ([Facts].Encrypted), but for its own; redaction (of what, and how, package protocol/stix/redact says), retention, onward grants
 // and the rest are for those who hold the bytes.
 //
+// # Local rules
+//
+// The operator of a node has rules of its own ([protocol.LocalRules], put under an
+// agreement by [Rules.Under]), in the words of clauses. Each of them forbids. They
+// bind what this member gives and what it takes, at each door in its way:
+//
+//   - Outbound: what this member publishes. Where a rule keeps it from one reader
+//     of the topic it is withheld from the topic, since others pass on what is there.
+//   - Inbound: what this member may have is still the agreement's to say, for it is
+//     asked whether the sender did right, and the sender knows nothing of these
+//     rules. What they keep from this member is withheld: its message is carried
+//     whole for the others, and the object is shown to nobody here.
+//   - Read: what people at this node read of others' objects, and what the nodes of
+//     others ask of this member's own. What one party gives another passes through
+//     here unchanged: carriage is its author's disclosure.
+//
+// Their conditions are those of a clause that forbids; "unless" spares what meets
+// all conditions of another group, in the sense that they have in a clause that
+// permits. A purpose counts there for people, not for nodes, as everywhere. For
+// example
+//
+//	1  forbid  to kinds vendor           unless confidence 80
+//	2  forbid                            types user-account
+//	3  forbid  from parties partner      unless purposes incident-response
+//
+// gives vendors only what is nearly certain, neither takes nor gives user accounts,
+// and shows what a partner gave to people who respond to an incident.
+//
+// A handle, topic or role is that of each agreement, and names nobody in one that
+// does not have it ([Resolve] finds those that none has); a member's id and an
+// agreement's id name them wherever they are. In a public agreement a rule that
+// keeps something from anyone but this member keeps it from the public as well:
+// whoever is meant could read there as anybody. What a former party was is not
+// known, so a rule with conditions on from speaks of all its entries. A local
+// rule shuts nobody out of a topic ([Engine.Barred]).
+//
+// A decision by a local rule keeps the duties of the permission whose place it
+// takes: what is held goes on to expire, and is passed on no further than it might
+// have been. Nobody else learns of these rules: others are told what they are told
+// of any refusal.
+//
 // # Who reads a topic
 //
 // The readers of a topic are those whom some permitting clause names in to, at
@@ -187,7 +228,8 @@
 // each as far as some clause of the topic reads it. A class is decided once for all
 // readers, and the answer is kept with the compiled agreement until the next moment
 // at which a date of the agreement, of a fact or of a clause of that topic changes
-// anything. [Decision].Expires is that moment, or the sooner one at which the object
+// anything; the conditions and dates of local rules count among those of the topic.
+// [Decision].Expires is that moment, or the sooner one at which the object
 // becomes too old for a clause; the denials of a [Verdict] expire with it.
 // Two objects of one class share the texts and lists of one answer, so texts
 // name nothing that the class does not.

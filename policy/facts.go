@@ -100,11 +100,17 @@ func (r *Rules) finish(t *topic, moments []int64) *topic {
 		name: t.name, standard: t.standard, class: t.class, unmarked: t.unmarked,
 		permits: t.permits, forbids: t.forbids, local: t.local, types: t.types, columns: t.columns,
 	}
-	made.asked = facetsOf(t.permits, t.forbids, t.local, exceptions(t.local))
-	made.said = &made.asked
-	if len(t.local) > 0 {
+	if t.said == nil {
 		said := facetsOf(t.permits, t.forbids)
-		made.said = &said
+		t.said = &said
+	}
+	made.said, made.asked = t.said, *t.said
+	switch {
+	case len(t.local) == 0:
+	case t.asked.size.classes > 0: // facts change nothing of what is asked
+		made.asked = t.asked
+	default:
+		made.asked = facetsOf(t.permits, t.forbids, t.local, exceptions(t.local))
 	}
 	moments = slices.Clone(moments)
 	scores := make(map[int]bool)

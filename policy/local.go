@@ -19,7 +19,7 @@ func (r *Rules) Under(local *protocol.LocalRules, self protocol.MemberID) (*Rule
 	for name, t := range r.topics {
 		made.topics[name] = &topic{
 			name: t.name, standard: t.standard, class: t.class, unmarked: t.unmarked,
-			permits: t.permits, forbids: t.forbids, types: maps.Clone(t.types), columns: slices.Clone(t.columns),
+			permits: t.permits, forbids: t.forbids, said: t.said, types: maps.Clone(t.types), columns: slices.Clone(t.columns),
 		}
 	}
 	if local != nil {

@@ -368,3 +368,112 @@ func TestResolve(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// hundredRules are a hundred rules of an operator on every topic, which use every
+// term and deny little.
+func hundredRules() *protocol.LocalRules {
+	rules := &protocol.LocalRules{}
+	for i := range 100 {
+		c := protocol.LocalClause{Clause: protocol.Clause{Number: strconv.Itoa(i + 1), Text: "prose", Types: []string{"indicator", "malware"},
+			To: protocol.Selector{Countries: []string{"JP", "FR"}}}}
+		switch i % 5 {
+		case 0:
+			c.If.Classes = 1 << (1 + i%7)
+		case 1:
+			c.Unless = &protocol.Conditions{Confidence: i % 60}
+		case 2:
+			c.To, c.Unless = protocol.Selector{Kinds: []string{"government"}}, &protocol.Conditions{Context: true}
+		case 3:
+			c.Unless = &protocol.Conditions{Age: protocol.Period{Count: 90 + i, Unit: protocol.Days}, PAP: protocol.PAPAmber}
+		case 4:
+			c.Marks, c.Starts = []protocol.Marking{protocol.AmberStrict}, testFrom.AddDate(0, 0, i)
+		}
+		rules.Clauses = append(rules.Clauses, c)
+	}
+	return rules
+}
+
+// BenchmarkLocal is what decisions cost under a hundred rules of the operator, for
+// what this member gives to 10 and to 300 parties, and for what it takes.
+func BenchmarkLocal(b *testing.B) {
+	engine := func(b *testing.B, parties int, local *protocol.LocalRules) (*Engine, *protocol.Agreement) {
+		a := large(1, parties, 1000, 100)
+		r, err := CompileAgreement(a)
+		if err == nil {
+			r, err = r.Under(local, member2)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		e, err := NewEngine(member2, r)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return e, a
+	}
+	s := Subject{Type: "indicator", Marking: protocol.Green, Confidence: 70, Context: true, Modified: testNow.AddDate(0, 0, -10), PAP: protocol.PAPGreen}
+	few := &protocol.LocalRules{Clauses: hundredRules().Clauses[:10]}
+	for _, rules := range []*protocol.LocalRules{few, hundredRules()} {
+		for _, parties := range []int{10, 300} {
+			e, a := engine(b, parties, rules)
+			about := fmt.Sprintf("%d rules, %d parties", len(rules.Clauses), parties)
+			b.Run(about+"/known", func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					e.Outbound(a.ID, "iocs", member2, s, testNow)
+				}
+			})
+			b.Run(about+"/new", func(b *testing.B) {
+				b.ReportAllocs()
+				denied := 0
+				for n := 0; b.Loop(); n++ {
+					denied += len(e.Outbound(a.ID, "iocs", member2, s, either(n)).Denied)
+				}
+				b.ReportMetric(float64(denied)/float64(b.N), "denied/op")
+			})
+			b.Run(about+"/taken, new", func(b *testing.B) {
+				b.ReportAllocs()
+				for n := 0; b.Loop(); n++ {
+					e.Inbound(a.ID, "iocs", member3, s, either(n))
+				}
+			})
+		}
+	}
+	r, err := CompileAgreement(large(1, 300, 1000, 100))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("load", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := r.Under(hundredRules(), member2); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// TestLocalMakesNoGarbage asks each question again: nothing is allocated.
+func TestLocalMakesNoGarbage(t *testing.T) {
+	r, err := CompileAgreement(alliance(protocol.Clause{Number: "1", Permit: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err = r.Under(hundredRules(), member2); err != nil {
+		t.Fatal(err)
+	}
+	e, err := NewEngine(member2, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, s := r.Agreement().ID, Subject{Type: "indicator", Marking: protocol.Green}
+	for name, ask := range map[string]func(){
+		"outbound": func() { e.Outbound(id, "iocs", member2, s, testNow) },
+		"inbound":  func() { e.Inbound(id, "iocs", member3, s, testNow) },
+		"read":     func() { e.Read(Reader{Member: member2}, id, "iocs", member3, s, testNow) },
+	} {
+		if n := testing.AllocsPerRun(100, ask); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}

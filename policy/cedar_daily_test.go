@@ -1,0 +1,7 @@
+//go:build !nightly
+
+package policy
+
+// cedarAgreements is how many random agreements Cedar is asked about, 1,120
+// requests each.
+const cedarAgreements = 90
