@@ -26,7 +26,7 @@ func (s *story) introduce(t *testing.T, d *datadriven.TestData, at *resident, ar
 		return text
 	}
 	tell := func(i node.InviteInfo) string {
-		line := fmt.Sprintf("%s %q for %s", i.State, i.Note, i.Expires.Sub(time.Now()).Round(time.Hour))
+		line := fmt.Sprintf("%s %q for %s", i.State, i.Note, time.Until(i.Expires).Round(time.Hour))
 		if i.Agreement != "" {
 			line += " to " + i.Agreement
 		}
