@@ -16,7 +16,7 @@ dir=$(cd "$dir" && pwd)
 cd "$dir"
 export TZ=UTC
 
-say() { printf '\n# %s  (%s s)\n' "$*" $(($(date +%s) - began)); }
+say() { printf "\n# %s\n" "$*"; }
 fail() {
 	printf 'MUST NOT HAPPEN: %s\n' "$*" >&2
 	exit 1

@@ -61,7 +61,16 @@ func (p *publication) origins(c *candidate, versions []store.Version) {
 		if own {
 			continue
 		}
-		d := p.world.engine.Read(policy.Reader{Member: self, Remote: true}, v.Log.Agreement, v.Log.Lane.Topic, v.Log.Author.Member, subject, p.now)
+		// What an agreement obliges to outlives it.
+		when := p.now
+		if g := p.world.agreements[v.Log.Agreement]; g != nil {
+			when = g.lastDay(p.now)
+		}
+		d := p.world.engine.Read(policy.Reader{Member: self, Remote: true}, v.Log.Agreement, v.Log.Lane.Topic, v.Log.Author.Member, subject, when)
+		if d.Outcome != policy.Allow && d.Layer != policy.Local {
+			c.verdict = policy.Verdict{Decision: p.world.dutyDecision(d, textOnward+p.world.agreementName(v.Log.Agreement)+", which does not let this member have it any more")}
+			return
+		}
 		if text := onward(d.Duties, p.now); (d.Outcome == policy.Allow || d.Layer == policy.Local) && text != "" {
 			c.verdict = policy.Verdict{Decision: p.world.dutyDecision(d, text+" ("+p.world.agreementName(d.Agreement)+")")}
 			return

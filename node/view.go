@@ -269,7 +269,11 @@ func (n *Node) Get(ctx context.Context, id string) ([]Version, error) {
 	}
 	r.record("get", "", id)
 	if len(out) == 0 {
-		return nil, protocol.E(protocol.NotFound, "get", fmt.Errorf("%s is not available", id), "run: entente explain "+id)
+		hint := "run: entente explain " + id
+		if r.reader.Purpose == "" {
+			hint += "; where an agreement asks what it is read for, say it with --purpose"
+		}
+		return nil, protocol.E(protocol.NotFound, "get", fmt.Errorf("%s is not available", id), hint)
 	}
 	return out, nil
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -162,6 +164,9 @@ func (s *checked) print(w io.Writer, a *protocol.Agreement, file string) error {
 		fmt.Fprintf(&b, "\nwho may read what: %v\n", s.tooLarge)
 	} else {
 		fmt.Fprintf(&b, "\nwho may read what at %s\n", when(s.At))
+		if slices.ContainsFunc(a.Clauses, func(c protocol.Clause) bool { return c.Permit && !reflect.ValueOf(c.If).IsZero() }) {
+			b.WriteString("  (at most: of objects that meet the conditions of the clauses, for a purpose that will do)\n")
+		}
 	}
 	for _, t := range s.Topics {
 		standard := "objects without a marking are refused"

@@ -13,6 +13,7 @@ member aldergate "Aldergate Security"
 member borealis "Borealis Endpoint"
 member cobalt "Cobalt Mail Defence"
 member dunmore "Dunmore Networks"
+printf 'internal:\n  domains: [corp.grandquay.example]\n' >>dunmore/config.yaml # of the customer whose network it runs
 member elara "Elara Threat Labs"
 member meridian "Meridian Platforms"
 member cert "National CERT"
@@ -63,6 +64,19 @@ as borealis lookup '203.0.113[.]77' 203.0.113.78 || [ $? = 7 ]
 say "Cobalt may not submit without a name, nor in the name of Aldergate"
 grep -v created_by_ref package.json | shows "0 published" as cobalt publish alliance/packages -
 shows "0 published" as cobalt publish alliance/packages package.json
+
+say "Dunmore tells of an incident: the victim is a pseudonym, the submitter is named"
+own dunmore "$here/incident.json" >incident.json
+as dunmore publish alliance/incidents incident.json
+hidden='grand ?quay|robin vale|10\.20\.7\.31|0a11a7ce-0003-4000-8000-00000000000[1234]'
+until_ok has incident-- as cert search --type incident
+as cert export --topic alliance/incidents
+for member in aldergate borealis cobalt elara meridian cert; do
+	as $member export --topic alliance/incidents >told.json 2>/dev/null
+	grep -iE "$hidden" told.json && fail "$member is told of the victim"
+done
+grep -rqaiE "$hidden" cert/store && fail "the CERT has something of the victim on its disk"
+echo "neither name, address nor id of the victim is with anybody but Dunmore"
 
 say "who takes must give: hunting goes to those whom their contribution entitles, and the CERT"
 own dunmore "$here/hunting.json" >hunting.json

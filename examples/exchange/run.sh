@@ -98,9 +98,11 @@ until_ok has "nobody is missing" as meridian erase --status
 as meridian erase --status
 for member in $all; do
 	unseen $member $infrastructure
+done
+for member in meridian office-c; do
 	grep -rqa "Three virtual servers" $member/store && fail "$member has the text on its disk"
 done
-echo "the text is on nobody's disk"
+echo "and the text is not on their disks"
 
 say "the window is open: the accredited desks are briefed, and nobody else"
 wait_for $window

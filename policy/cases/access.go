@@ -10,8 +10,9 @@ import (
 	"entente/protocol"
 )
 
-// Access says what some readers may read on a topic, of objects that bear
-// nothing but a type and a marking.
+// Access says what some readers may read on a topic at most: of objects that meet
+// what clauses ask of them (context, confidence, age, a class), for a purpose that
+// will do, entitled where a contribution entitles.
 type Access struct {
 	Topic   string   `json:"topic"`
 	Readers []string `json:"readers"` // handles; public: who is no party
@@ -62,13 +63,14 @@ func Who(a *protocol.Agreement, at time.Time) ([]Access, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &who{of: a, engine: engine, at: at, readers: slices.Clone(a.Parties)}
+	w := &who{of: a, engine: engine, at: at, forms: map[string][]policy.Subject{}, readers: slices.Clone(a.Parties)}
 	if a.Visibility == protocol.Public {
 		w.readers = append(w.readers, protocol.Party{Handle: public})
 	}
 	asked := 0
 	for _, t := range a.Topics {
-		if asked += len(w.readers) * len(w.readers) * len(typesOn(a, t.Name)) * int(protocol.AmberStrict); asked > mostQuestions {
+		w.forms[t.Name] = formsOn(a, t.Name, at)
+		if asked += len(w.readers) * len(w.readers) * len(typesOn(a, t.Name)) * len(w.forms[t.Name]) * int(protocol.AmberStrict); asked > mostQuestions {
 			return nil, protocol.Errorf(protocol.Limit, "list who reads what", "%d parties and %d topics are too many to list; ask with cases instead", len(a.Parties), len(a.Topics))
 		}
 	}
@@ -112,7 +114,8 @@ type who struct {
 	of      *protocol.Agreement
 	engine  *policy.Engine
 	at      time.Time
-	readers []protocol.Party // and the public, where it may read at all
+	forms   map[string][]policy.Subject // by topic
+	readers []protocol.Party            // and the public, where it may read at all
 }
 
 // grants returns what one reader may read on a topic. Types that are alike share
@@ -150,6 +153,33 @@ func (w *who) grants(topic string, reader protocol.Party) []Grant {
 	return out
 }
 
+// may reports whether some object of a type and a marking may be read.
+func (w *who) may(topic string, reader protocol.Party, author protocol.MemberID, typ string, m protocol.Marking) bool {
+	return slices.ContainsFunc(w.forms[topic], func(s policy.Subject) bool {
+		s.Type, s.Marking = typ, m
+		return w.engine.Read(policy.Reader{Member: reader.ID, Remote: true}, w.of.ID, topic, author, s, w.at).Outcome == policy.Allow
+	})
+}
+
+// formsOn returns the forms that tell the permissions of a topic apart: an object
+// that says nothing of itself, and for each class that some clause permits one
+// that says all that a clause may ask.
+func formsOn(a *protocol.Agreement, topic string, at time.Time) []policy.Subject {
+	out := []policy.Subject{{}, {Context: true, Confidence: 100, Modified: at}}
+	var classes protocol.Class
+	for _, c := range a.Clauses {
+		if c.Permit && (len(c.Topics) == 0 || slices.Contains(c.Topics, topic)) {
+			classes |= c.If.Classes
+		}
+	}
+	for class := protocol.Class(1); class <= classes; class <<= 1 {
+		if classes&class != 0 {
+			out = append(out, policy.Subject{Classes: class, Context: true, Confidence: 100, Modified: at})
+		}
+	}
+	return out
+}
+
 // column returns what one reader may read of one type: for each set of markings
 // by whom.
 func (w *who) column(topic string, reader protocol.Party, typ string) []Grant {
@@ -162,8 +192,7 @@ func (w *who) column(topic string, reader protocol.Party, typ string) []Grant {
 		others++
 		g := Grant{}
 		for m := protocol.Clear; m <= protocol.AmberStrict; m++ {
-			s := policy.Subject{Type: typ, Marking: m}
-			if w.engine.Read(policy.Reader{Member: reader.ID, Remote: true}, w.of.ID, topic, author.ID, s, w.at).Outcome == policy.Allow {
+			if w.may(topic, reader, author.ID, typ, m) {
 				g.marks |= 1 << m
 				g.Markings = append(g.Markings, m.String())
 			}
