@@ -23,6 +23,9 @@ const casesMost = 64
 // basisOf gathers what the decisions of a world rest on.
 func (n *Node) basisOf(w *world) protocol.AuditBasis {
 	b := protocol.AuditBasis{Member: w.self, Encrypted: n.cfg.Encrypted}
+	if w.local != nil {
+		b.Rules = w.local.Text
+	}
 	for _, m := range w.members {
 		if len(m.records) > 0 {
 			b.Documents = append(b.Documents, m.records[len(m.records)-1].parsed.Hash)

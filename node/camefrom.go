@@ -14,6 +14,9 @@ import (
 func (p *publication) cameFrom(ids []string) string {
 	var told []string
 	for _, id := range ids {
+		if seen, err := p.own.visible(id); err != nil || !seen {
+			continue // what this member may not have is not told of
+		}
 		versions, err := p.node.cfg.Store.Get(id)
 		if err != nil {
 			continue

@@ -323,8 +323,9 @@ func (r *replayer) ofUnpublished(w *world, row protocol.AuditRow) again {
 			object := &stix.Object{ID: c.ID, Type: c.Type, CreatedBy: c.CreatedBy}
 			if d, ok := w.ownership(g, w.self, object); !ok {
 				v = policy.Verdict{Decision: d}
-			} else if text := w.duty(w.self, object, v.Duties); text != "" {
-				v = policy.Verdict{Decision: w.dutyDecision(v.Decision, text)}
+			} else if row.Reason.Layer == policy.Governing.String() {
+				out.result, out.text = ReplayGone, "policy allows it now as it did then; the answer rests on the object's content, and what was not published is not kept"
+				continue
 			}
 		}
 		v.Version = g.doc.Version // as the row has it, whoever decided
@@ -341,8 +342,8 @@ func (r *replayer) ofUnpublished(w *world, row protocol.AuditRow) again {
 // isRest reports whether a refusal rests on more than policy was asked about.
 func isRest(text string) bool {
 	switch text {
-	case textMissing, textDepends, textForged, textRepeated, textOtherContent:
+	case textDepends, textForged, textRepeated, textOtherContent:
 		return true
 	}
-	return strings.HasPrefix(text, textOnward) || isOfContent(text)
+	return strings.HasPrefix(text, textOnward) || strings.HasPrefix(text, textMissing) || isOfContent(text)
 }

@@ -22,6 +22,12 @@ func (n *Node) worldOf(now *world, b protocol.AuditBasis) (*world, string) {
 	if gone := w.recall(now, b.Documents); gone != "" {
 		return nil, gone
 	}
+	if len(b.Rules) > 0 {
+		var err error
+		if w.local, err = protocol.ParseLocalRules(b.Rules); err != nil {
+			return nil, fmt.Sprintf("the local rules of then mean nothing to this program: %v", err)
+		}
+	}
 	var rules []*policy.Rules
 	for _, a := range b.Agreements {
 		held := now.agreements[a.ID]
@@ -43,7 +49,7 @@ func (n *Node) worldOf(now *world, b protocol.AuditBasis) (*world, string) {
 			}
 			g.acting = append(g.acting, v)
 		}
-		made, err := g.rules(factsOf(g, a, b.Encrypted))
+		made, err := g.rules(factsOf(g, a, b.Encrypted), w.local, b.Member)
 		if err != nil {
 			return nil, fmt.Sprintf("a version of %s means nothing to this node any more: %v", held.doc.Name, err)
 		}
@@ -56,11 +62,14 @@ func (n *Node) worldOf(now *world, b protocol.AuditBasis) (*world, string) {
 	return w, ""
 }
 
-// rules compiles the versions that act, under facts.
-func (g *governing) rules(facts policy.Facts) ([]*policy.Rules, error) {
+// rules compiles the versions that act, under local rules and facts.
+func (g *governing) rules(facts policy.Facts, local *protocol.LocalRules, self protocol.MemberID) ([]*policy.Rules, error) {
 	var out []*policy.Rules
 	for _, v := range g.acting {
 		compiled, err := policy.CompileAgreement(v)
+		if err == nil {
+			compiled, err = compiled.Under(local, self)
+		}
 		if err != nil {
 			return nil, err
 		}

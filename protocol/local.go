@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"bytes"
 	"slices"
 	"time"
 )
@@ -14,7 +15,8 @@ const (
 // LocalRules are the operator's own rules for one node, which only narrow what
 // agreements permit. Only ParseLocalRules makes them; they are not to be changed.
 type LocalRules struct {
-	Hash    Hash // of the text
+	Hash    Hash   // of the text
+	Text    []byte // as it was read; not to be changed
 	Title   string
 	Clauses []LocalClause
 }
@@ -36,7 +38,7 @@ func (c *LocalClause) Binds(id AgreementID, name string) bool {
 // the reader of agreements. Errors are Invalid or Limit and wrap a *FaultError
 // where there is a place to show.
 func ParseLocalRules(text []byte) (*LocalRules, error) {
-	rules := &LocalRules{Hash: PayloadHash(text)}
+	rules := &LocalRules{Hash: PayloadHash(text), Text: bytes.Clone(text)}
 	err := readForm(text, "read local rules", []string{kindLocal}, func(root section, _ string) {
 		// What an agreement would define is known only where the rules are applied.
 		a := &Agreement{Until: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}
