@@ -62,7 +62,7 @@ func TestFillRefusesOtherParties(t *testing.T) {
 	}
 	packed := replaced(t, text, text[strings.Index(text, "parties:"):strings.Index(text, "topics:")],
 		"parties:\n  - {handle: bank, name: x, id: "+strings.Repeat("1", 64)+", root: "+testMember("bank").Root.String()+", kind: company, country: NL, roles: [reader]}\n"+
-			"  - {handle: cert, name: x, id: "+strings.Repeat("2", 64)+", root: "+testMember("cert").Root.String()+", kind: cert}\n")
+			"  - {handle: cert, name: y, id: "+strings.Repeat("2", 64)+", root: "+testMember("cert").Root.String()+", kind: cert}\n")
 	if a, err := ParseAgreement([]byte(packed)); err == nil {
 		v := testValues("bank", "cert")
 		if _, err := FillAgreement([]byte(packed), v); KindOf(err) != Invalid || !strings.Contains(err.Error(), "a line of its own") && !strings.Contains(HintOf(err), "a line of its own") {
