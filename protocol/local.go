@@ -16,7 +16,7 @@ const (
 // agreements permit. Only ParseLocalRules makes them; they are not to be changed.
 type LocalRules struct {
 	Hash    Hash   // of the text
-	Source  []byte // the text
+	Source  []byte // the text as it was read
 	Title   string
 	Clauses []LocalClause
 }
