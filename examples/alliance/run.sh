@@ -24,10 +24,11 @@ as cert members
 say "the CERT writes the agreement of these seven, with the terms of the example"
 echo "(with dates of today, an embargo of some seconds)"
 seconds=$(soon)
-embargo=$(($(date +%s) + seconds))
+embargo=$(($(date +%s) + seconds + 1)) # a second of reserve
+until=$(moment $seconds)
 as cert agreements new alliance --template "$here/alliance.yaml" -o draft.yaml \
 	--party aldergate --party borealis --party cobalt --party dunmore --party elara --party meridian --party cert 2>/dev/null
-dates <draft.yaml | sed "s/embargo: .*/embargo: $(moment $seconds)/" >alliance.v1.yaml
+dates <draft.yaml | sed "s/embargo: .*/embargo: $until/" >alliance.v1.yaml
 as cert agreements propose alliance.v1.yaml
 for vendor in aldergate borealis cobalt dunmore elara meridian; do
 	until_ok as $vendor agreements show alliance

@@ -26,10 +26,11 @@ invite bureau office-b office-c meridian
 say "the Bureau writes the agreement with the terms of the example, and all four sign"
 echo "(with dates of today, and a window for briefings that opens in some seconds)"
 seconds=$(soon)
-window=$(($(date +%s) + seconds))
+window=$(($(date +%s) + seconds + 1)) # a second of reserve
+until=$(moment $seconds)
 as bureau agreements new exchange --template "$here/exchange.yaml" -o exchange.draft.yaml \
 	--party bureau --party office-b --party office-c --party meridian 2>/dev/null
-dates <exchange.draft.yaml | sed -e "s/from-date: .*/from-date: $(moment $seconds)/" -e "s/until-date: .*/until-date: $(moment 86400)/" >exchange.v1.yaml
+dates <exchange.draft.yaml | sed -e "s/from-date: .*/from-date: $until/" -e "s/until-date: .*/until-date: $(moment 86400)/" >exchange.v1.yaml
 as bureau agreements propose exchange.v1.yaml
 for member in office-b office-c meridian; do
 	until_ok as $member agreements show exchange
