@@ -60,16 +60,15 @@ topics:
     default-marking: TLP:AMBER+STRICT
 # Clauses are what the engine enforces. Nothing flows that no clause permits, and a
 # clause that forbids beats all that permit. A refusal cites the number and the text.
-# "from" says who gives and "to" who gets, by parties, kinds, countries or roles;
-# topics, types and markings narrow a clause further, from-date and until-date too.
+# "from" says who gives and "to" who gets, by parties, kinds, countries or roles; left
+# out: both. Who gives reads its own topic too: receipts come back on it. Topics, types
+# and markings narrow a clause further, from-date and until-date too.
 clauses:
   - number: "1"
     text: The first party asks.
     effect: permit
     from:
       parties: [{{first}}]
-    to:
-      parties: [{{last}}]
     topics: [requests]
     max-marking: TLP:AMBER+STRICT
   - number: "2"
@@ -77,8 +76,6 @@ clauses:
     effect: permit
     from:
       parties: [{{last}}]
-    to:
-      parties: [{{first}}]
     topics: [answers]
     max-marking: TLP:AMBER+STRICT
 `

@@ -161,20 +161,45 @@ func (w *who) may(topic string, reader protocol.Party, author protocol.MemberID,
 	})
 }
 
-// formsOn returns the forms that tell the permissions of a topic apart: an object
-// that says nothing of itself, and for each class that some clause permits one
-// that says all that a clause may ask.
+// formsOn returns the forms that tell the clauses of a topic apart: every class that
+// some clause permits, with and without context, at every confidence and age that
+// a clause asks for and without any. What a clause permits another may forbid
+// because an object says more, so no single form stands for the others.
 func formsOn(a *protocol.Agreement, topic string, at time.Time) []policy.Subject {
-	out := []policy.Subject{{}, {Context: true, Confidence: 100, Modified: at}}
-	var classes protocol.Class
+	classes, contexts, confidences, ages := []protocol.Class{0}, []bool{false}, []int{0}, []time.Time{{}}
+	var permitted protocol.Class
 	for _, c := range a.Clauses {
-		if c.Permit && (len(c.Topics) == 0 || slices.Contains(c.Topics, topic)) {
-			classes |= c.If.Classes
+		if len(c.Topics) > 0 && !slices.Contains(c.Topics, topic) {
+			continue
+		}
+		if c.Permit {
+			permitted |= c.If.Classes
+		}
+		if c.If.Context {
+			contexts = []bool{false, true}
+		}
+		if c.If.Confidence > 0 {
+			confidences = append(confidences, int(c.If.Confidence))
+		}
+		if !c.If.Age.IsZero() {
+			ages = append(ages, at, c.If.Age.Before(at))
 		}
 	}
-	for class := protocol.Class(1); class <= classes; class <<= 1 {
-		if classes&class != 0 {
-			out = append(out, policy.Subject{Classes: class, Context: true, Confidence: 100, Modified: at})
+	for class := protocol.Class(1); class <= permitted; class <<= 1 {
+		if permitted&class != 0 {
+			classes = append(classes, class)
+		}
+	}
+	slices.Sort(confidences)
+	slices.SortFunc(ages, time.Time.Compare)
+	var out []policy.Subject
+	for _, class := range classes {
+		for _, context := range contexts {
+			for _, confidence := range slices.Compact(confidences) {
+				for _, modified := range slices.Compact(ages) {
+					out = append(out, policy.Subject{Classes: class, Context: context, Confidence: confidence, Modified: modified})
+				}
+			}
 		}
 	}
 	return out
