@@ -167,6 +167,19 @@ func (g *governing) retains() bool {
 	return false
 }
 
+// demandsEncryption reports whether some clause wants what it permits to lie on
+// encrypted disks only.
+func (g *governing) demandsEncryption() bool {
+	for _, v := range g.versions {
+		for _, c := range v.parsed.Clauses {
+			if c.Then != nil && c.Then.AtRest {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // expired finds what others gave under an agreement and may be kept no longer.
 func (n *Node) expired(w *world, g *governing) ([]store.Erasure, error) {
 	now := n.now()

@@ -69,6 +69,10 @@ func (n *Node) findings(w *world, s *Status) []Finding {
 		case !g.inForce():
 			add("agreement-"+g.state, Warning, "entente agreements show "+g.doc.Name, "the agreement %s is not in force: %s", g.doc.Name, g.stateText())
 		}
+		if g.party && g.inForce() && !n.cfg.Encrypted && g.demandsEncryption() {
+			add("disk-not-encrypted", Warning, "where the disk is encrypted, write encrypted-disk: true into config.yaml (entente paths) and start again",
+				"%s has clauses for encrypted disks only, and the disk of this node is not known to be one: what they permit is neither taken nor shown here", g.doc.Name)
+		}
 		if g.stale {
 			add("agreement-unvouched", Warning, "see whether the other parties are connected: entente status; entente ping MEMBER", "%s", g.staleText())
 		}

@@ -103,6 +103,7 @@ type assemblyOptions struct {
 	PublicListen []string // of the public host; none: no public host
 	Memory       int64    // budget of the store; 0: its default
 	Async        bool     // do not wait for the disk
+	Encrypted    bool     // the disk is encrypted, as its operator says
 	Logger       *slog.Logger
 	Internal     redact.Internal        // what belongs to the member's own network
 	Rules        func() ([]byte, error) // of the operator; nil: none
@@ -147,7 +148,7 @@ func assemble(keys keyring, member protocol.MemberID, o assemblyOptions) (a *ass
 		Transform: node.Transform{Secret: secret, Internal: o.Internal},
 		Member:    member, Number: 1, Epoch: 1, Key: keys.Node, Operator: keys.Operations, Store: a.store, Documents: documents, Codec: codec,
 		Clock: time.Now, Random: fillRandom, Logger: o.Logger, Home: o.Home, Version: version(),
-		Rules: o.Rules, NoRules: o.NoRules,
+		Rules: o.Rules, NoRules: o.NoRules, Encrypted: o.Encrypted,
 	})
 	if err != nil {
 		return a, err
