@@ -49,6 +49,7 @@ type resident struct {
 	lab       *lab
 	handle    string
 	kind      string
+	encrypted bool // its disk, when it starts the next time
 	keys      map[protocol.KeyRole]ed25519.PrivateKey
 	record    *protocol.Record
 	documents [2]protocol.Document // record and profile
@@ -173,7 +174,7 @@ func (r *resident) start() {
 		Member: r.record.Member, Number: 1, Epoch: 1, Key: r.keys[protocol.NodeKey], Operator: r.keys[protocol.OperationsRole],
 		Store: r.store, Documents: r.kept, Codec: r.lab.codec, Clock: time.Now, Workers: 1, Logger: logger,
 		Random: func(b []byte) { _, _ = r.random.Read(b) }, Transform: node.Transform{Secret: sha256.Sum256([]byte("secret of " + r.handle))},
-		Rules: r.readRules,
+		Rules: r.readRules, Encrypted: r.encrypted,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -93,6 +93,7 @@ func (s *story) play(t *testing.T, d *datadriven.TestData) string {
 		at.down()
 		return ""
 	case "up":
+		at.encrypted = at.encrypted || d.HasArg("encrypted")
 		at.start()
 		return ""
 	case "join":

@@ -103,7 +103,7 @@ type assemblyOptions struct {
 	PublicListen []string // of the public host; none: no public host
 	Memory       int64    // budget of the store; 0: its default
 	Async        bool     // do not wait for the disk
-	Encrypted    bool     // the disk that holds Home is encrypted
+	Encrypted    bool     // the disk is encrypted, as its operator says
 	Logger       *slog.Logger
 	Internal     redact.Internal        // what belongs to the member's own network
 	Rules        func() ([]byte, error) // of the operator; nil: none

@@ -40,7 +40,7 @@ type config struct {
 	LogFormat      string   `yaml:"log-format"`      // text or json; default text
 	Memory         int      `yaml:"memory"`          // MiB for the store's caches; the process stays within 256 more; default 192
 	Async          bool     `yaml:"async"`           // acknowledge before the disk has it; a power cut may lose the last second
-	Encrypted      bool     `yaml:"encrypted-disk"`  // the disk that holds the home is encrypted, as agreements may ask; nothing checks it
+	EncryptedDisk  bool     `yaml:"encrypted-disk"`  // the disk under HOME is encrypted, for agreements that oblige to that; the node believes it and does not check
 	Internal       internal `yaml:"internal"`        // what belongs to the member's own network, for agreements that oblige to take that out
 }
 
@@ -124,12 +124,23 @@ func (g *config) environment(op string) error {
 		}
 		g.Memory = n
 	}
-	if v, ok := os.LookupEnv("ENTENTE_ASYNC"); ok {
+	truth := func(name string, to *bool) error {
+		v, ok := os.LookupEnv("ENTENTE_" + name)
+		if !ok {
+			return nil
+		}
 		b, err := strconv.ParseBool(v)
 		if err != nil {
-			return protocol.Errorf(protocol.Invalid, op, "ENTENTE_ASYNC is %q; it should be true or false", v)
+			return protocol.Errorf(protocol.Invalid, op, "ENTENTE_%s is %q; it should be true or false", name, v)
 		}
-		g.Async = b
+		*to = b
+		return nil
+	}
+	if err := truth("ASYNC", &g.Async); err != nil {
+		return err
+	}
+	if err := truth("ENCRYPTED_DISK", &g.EncryptedDisk); err != nil {
+		return err
 	}
 	if g.Memory < 32 || g.Memory > 1<<20 {
 		return protocol.Errorf(protocol.Invalid, op, "memory is %d MiB; it should be 32 at least", g.Memory)
@@ -178,6 +189,7 @@ func (c *cli) pathsCommand() *cobra.Command {
 				{"api-listen", c.config.APIListen}, {"log-level", c.config.LogLevel}, {"log-format", c.config.LogFormat},
 				{"redaction-key", redactionKey(c.home)}, {"internal", c.config.Internal.String()},
 				{"memory", fmt.Sprint(c.config.Memory)}, {"async", fmt.Sprint(c.config.Async)},
+				{"encrypted-disk", fmt.Sprint(c.config.EncryptedDisk)},
 			}
 			if c.json {
 				out := map[string]string{}

@@ -316,8 +316,8 @@ func (c *cli) up(cmd *cobra.Command, handle, name string) error {
 	boundMemory(c.config.Memory, 1)
 	bare, _ := cmd.Flags().GetBool("no-local-rules")
 	a, err := assemble(id.keys, id.record.Member, assemblyOptions{
-		Home: c.home, Listen: c.config.Listen, PublicListen: c.config.PublicListen, Memory: int64(c.config.Memory) << 20, Async: c.config.Async, Logger: logger, Internal: inside,
-		Rules: func() ([]byte, error) { return readRules(c.rulesFile()) }, NoRules: bare, Encrypted: c.config.Encrypted,
+		Home: c.home, Listen: c.config.Listen, PublicListen: c.config.PublicListen, Memory: int64(c.config.Memory) << 20, Async: c.config.Async, Encrypted: c.config.EncryptedDisk, Logger: logger, Internal: inside,
+		Rules: func() ([]byte, error) { return readRules(c.rulesFile()) }, NoRules: bare,
 	})
 	if err != nil {
 		return err
