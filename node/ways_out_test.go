@@ -215,14 +215,23 @@ func served(t *testing.T, vendor *resident, others ...*resident) string {
 
 // asks is what the vendor is told that tries things out: dry runs of what would
 // refer to hidden objects, or be a version of them, and resumed tails.
-func asks(t *testing.T, vendor *resident, ids []string) string {
+func asks(t *testing.T, vendor *resident, ways []way, ids []string) string {
 	t.Helper()
 	var b strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	ctx := context.Background()
+	// Who publishes need not say what for, and may refer to what the node carries:
+	// campaigns, and what refers to them.
+	carried := map[string]bool{}
+	for range ids {
+		for i, id := range ids {
+			carried[id] = carried[id] || strings.HasPrefix(id, "campaign--") ||
+				slices.ContainsFunc(ids, func(other string) bool { return other != id && carried[other] && strings.Contains(ways[i].raw, other) })
+		}
+	}
 	for i, id := range ids {
-		if strings.HasPrefix(id, "campaign--") {
-			continue // who publishes need not say what for, and may refer to what the node carries
+		if carried[id] {
+			continue
 		}
 		for _, raw := range []string{
 			with(object("note", fmt.Sprintf("probe%d", i), map[string]string{"about": "x:y"}), map[string]any{"object_refs": []any{id}}),
@@ -341,7 +350,7 @@ func playWays(t *testing.T, ways []way, secrets, suspend bool) (got string) {
 			_, behind, err := vendor.store.Unindexed()
 			return err == nil && !behind
 		})
-		got = vantage(t, vendor, ids, values) + served(t, vendor, bank, cert) + asks(t, vendor, ids)
+		got = vantage(t, vendor, ids, values) + served(t, vendor, bank, cert) + asks(t, vendor, ways, ids)
 	})
 	return got
 }
