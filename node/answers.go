@@ -78,6 +78,7 @@ type Receipt struct {
 	Readers       []string      `json:"readers"` // handles of who may read; "public" for anyone
 	Reasons       []ReasonCount `json:"reasons"`
 	Redacted      *Redaction    `json:"redacted,omitempty"` // what agreements obliged to take out; absent: nothing
+	Grants        []string      `json:"grants,omitempty"`   // hashes: by which sources let objects be passed on here
 	Messages      []MessageRef  `json:"messages,omitempty"`
 	FirstSequence uint64        `json:"first_sequence,omitzero"`
 	LastSequence  uint64        `json:"last_sequence,omitzero"`

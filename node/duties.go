@@ -72,6 +72,13 @@ func (p *publication) origins(c *candidate, versions []store.Version) {
 			return
 		}
 		if text := onward(d.Duties, p.now); (d.Outcome == policy.Allow || d.Layer == policy.Local) && text != "" {
+			if d.Duties.Onward == protocol.OnwardAsk && !p.now.Before(d.Duties.Embargo) {
+				if grant, ok := p.node.grantOf(v, p.governing.doc.ID, p.topic, p.now); ok {
+					c.grants = append(c.grants, grant)
+					continue
+				}
+				text += "; to ask: entente requests ask ID --to " + p.governing.doc.Name + "/" + p.topic + " --reason TEXT"
+			}
 			c.verdict = policy.Verdict{Decision: p.world.dutyDecision(d, text+" ("+p.world.agreementName(d.Agreement)+")")}
 			return
 		}

@@ -20,13 +20,14 @@ import (
 // the object, which names the leaf and says nothing of what it held. Every holder
 // erases, makes sure that nothing is left on its disk, and states that in turn.
 
-// graveyard is what tombstones and receipts there are, as far as the logs were
-// read. It is read again from them at each start.
+// graveyard is what statements there are in the lanes of objects: tombstones and
+// receipts, requests and answers to them, as far as the logs were read. It is read again from them at each start.
 type graveyard struct {
 	mu       sync.Mutex
 	read     int64                                                      // owner: mu; added stamp
 	graves   map[protocol.Hash]grave                                    // owner: mu; by the tombstone's hash
 	receipts map[protocol.Hash]map[protocol.MemberID]protocol.Statement // owner: mu; by the tombstone's hash
+	ledger   ledger                                                     // owner: mu
 }
 
 // grave is one tombstone.
@@ -37,6 +38,7 @@ type grave struct {
 
 func (y *graveyard) init() {
 	y.graves, y.receipts = map[protocol.Hash]grave{}, map[protocol.Hash]map[protocol.MemberID]protocol.Statement{}
+	y.ledger.init()
 }
 
 // tellBuried has the statements looked at soon.
@@ -110,6 +112,8 @@ func (n *Node) readGraves(w *world) error {
 					y.receipts[claim.About] = map[protocol.MemberID]protocol.Statement{}
 				}
 				y.receipts[claim.About][claim.Member] = claim
+			case protocol.Request, protocol.Grant, protocol.Denial:
+				y.ledger.take(n.cfg.Store, sealed, h.Lane.Topic, time.UnixMicro(e.Added))
 			}
 		}
 		return true
@@ -132,6 +136,9 @@ func (n *Node) answerTombstone(ctx context.Context, w *world, g *governing, hash
 	}
 	if len(list) == 0 {
 		return nil
+	}
+	if err := n.eraseGranted(ctx, w, tomb); err != nil {
+		return err
 	}
 	row := protocol.AuditRow{
 		Time: n.now(), Kind: protocol.AuditDecision, Action: "erase", Outcome: "ok", Agreement: g.doc.ID, Version: g.doc.Version, Topic: tomb.topic,
@@ -243,9 +250,15 @@ func (n *Node) Erase(ctx context.Context, ids []string, reason string) ([]Erasur
 
 // tombstone publishes one, and returns its hash.
 func (n *Node) tombstone(ctx context.Context, g *governing, topic string, leaves []protocol.Leaf, reason string) (protocol.Hash, error) {
-	s := protocol.Statement{
-		Kind: protocol.Tombstone, Agreement: g.doc.ID, Version: g.doc.Version, Head: g.doc.Hash, Member: n.cfg.Member,
-		Time: n.now().Truncate(time.Microsecond), Leaves: leaves, Text: reason,
+	return n.stateHere(ctx, g, topic, protocol.Statement{Kind: protocol.Tombstone, Leaves: leaves, Text: reason})
+}
+
+// stateHere makes a statement of this member in the lane of objects, and returns
+// its hash. Its time is now, where it has none.
+func (n *Node) stateHere(ctx context.Context, g *governing, topic string, s protocol.Statement) (protocol.Hash, error) {
+	s.Agreement, s.Version, s.Head, s.Member = g.doc.ID, g.doc.Version, g.doc.Hash, n.cfg.Member
+	if s.Time.IsZero() {
+		s.Time = n.now().Truncate(time.Microsecond)
 	}
 	data, err := protocol.SealStatement(s, n.cfg.Operator)
 	if err != nil {

@@ -38,6 +38,7 @@ type candidate struct {
 	same     *candidate // of repeated: the one that the input holds before it
 	from     string     // id of the object that this one was made from, where it was transformed
 	told     []redact.Told
+	grants   []protocol.Hash     // statements by which sources let it be passed on here
 	original func(string) string // of a transformed one: the id of a reference as it was given
 }
 
@@ -89,6 +90,9 @@ func (n *Node) Publish(ctx context.Context, r PublishRequest) (Receipt, error) {
 	}
 	if !r.DryRun {
 		n.keepBasis(ctx, w)
+	}
+	if err := n.readGraves(w); err != nil { // what may be passed on
+		return p.receipt, err
 	}
 	broken, err := p.run(ctx)
 	if err != nil {
@@ -433,6 +437,7 @@ func (p *publication) tally() error {
 		if c.from != "" && (c.repeated || c.verdict.Outcome == policy.Allow) {
 			p.redacted(c)
 		}
+		p.granted(c)
 		switch {
 		case c.repeated:
 			p.receipt.Unchanged++

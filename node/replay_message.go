@@ -172,6 +172,10 @@ func (r *replayer) ofStatement(w *world, g *governing, p *reopened, leaf int) (p
 	if err != nil {
 		return policy.Decision{Outcome: policy.Refuse, Layer: policy.Form}, again{}
 	}
+	switch sealed.Claim().Kind {
+	case protocol.Request, protocol.Grant, protocol.Denial: // whether it counts rested on what else had come by then
+		return policy.Decision{}, again{result: ReplayGone}
+	}
 	if g.void(sealed.Claim()) != nil {
 		return policy.Decision{Outcome: policy.Refuse, Layer: policy.Governing}, again{}
 	}

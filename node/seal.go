@@ -241,6 +241,7 @@ func (p *publication) append(ctx context.Context, log *ownLog, b *sealed) (store
 		rows[at].Count++
 	}
 	rows = append(rows, p.redactRows(&log.ID, b.members)...)
+	rows = append(rows, p.grantRows(&log.ID, b.members)...)
 	for i := range rows {
 		if len(rows[i].Positions) == len(b.members) {
 			rows[i].Positions = nil // all of them

@@ -302,7 +302,7 @@ func (n *Node) readStatements(w *world, g *governing, a *arrival, base protocol.
 		}
 		layer := policy.Form
 		if err == nil {
-			err, layer = g.void(sealed.Claim()), policy.Governing
+			err, layer = cmp.Or(g.void(sealed.Claim()), n.unasked(sealed)), policy.Governing
 		}
 		if err != nil {
 			row.Outcome, row.Reason = policy.Refuse.String(), protocol.AuditReason{Layer: layer.String(), Text: "a statement that does not count: " + err.Error()}
@@ -328,6 +328,12 @@ func (w *world) statementText(g *governing, s protocol.Statement) string {
 		return who + " has " + quantity(len(s.Leaves), "object") + " erased" + because(s.Text)
 	case protocol.Receipt:
 		return who + " has erased " + quantity(len(s.Leaves), "object")
+	case protocol.Request:
+		return w.requestText(who, s)
+	case protocol.Grant:
+		return who + " lets objects be passed on until " + minute(s.Until) + ", as the request " + s.About.Short() + " asks" + because(s.Text)
+	case protocol.Denial:
+		return who + " does not let objects be passed on, as the request " + s.About.Short() + " asks" + because(s.Text)
 	case protocol.Freshness:
 		return fmt.Sprintf("%s holds version %d (%s) as the newest", who, s.Version, s.Head.Short())
 	case protocol.Endorsement:

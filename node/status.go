@@ -98,6 +98,9 @@ func (n *Node) findings(w *world, s *Status) []Finding {
 			add("operations-key-ending", Warning, "entente members renew", "this member's operations key ends in %s; without it nobody hears which versions it holds, and others share only TLP:CLEAR", days(max(left, 0)))
 		}
 	}
+	if asked := n.requestsWaiting(); asked > 0 {
+		add("request-waiting", Warning, "entente requests", "%s for this member's word: may what it gave be passed on", waits(asked))
+	}
 	if due := n.reviewed.due.Load(); due > 0 {
 		add("review-due", Warning, "entente review", "%s due for review: a person is to say whether they are still needed", quantity(int(due), "object"))
 	}

@@ -70,6 +70,9 @@ func (s *story) state(t *testing.T, at *resident, d *datadriven.TestData, arg fu
 	case protocol.Receipt, protocol.Grant, protocol.Denial, protocol.Endorsement:
 		claim.About = sha256.Sum256([]byte("nothing"))
 	}
+	if about := arg("about"); about != "" { // the newest request of a member
+		claim.About = s.request(t, about)
+	}
 	switch claim.Kind {
 	case protocol.Grant:
 		claim.Until = claim.Time.Add(time.Hour)

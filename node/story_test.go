@@ -116,6 +116,8 @@ func (s *story) play(t *testing.T, d *datadriven.TestData) string {
 		return s.erased(at.node.Erase(context.Background(), []string{idOf(kind, name)}, strings.TrimSpace(d.Input)))
 	case "erasures":
 		return s.erased(at.node.Erasures(context.Background()))
+	case "ask", "answer", "requests":
+		return s.onward(d, at, arg)
 	case "reviews", "review":
 		return s.review(d, at, arg)
 	case "declare":

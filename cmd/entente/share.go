@@ -111,6 +111,9 @@ func printReceipt(w io.Writer, file string, r node.Receipt) {
 		fmt.Fprintf(w, "  messages %d to %d, %s, %.1f s (%s objects/s)\n", r.FirstSequence, r.LastSequence, size(r.Bytes), r.Seconds, number(int64(float64(r.Published)/max(r.Seconds, 0.001))))
 	}
 	printRedaction(w, r)
+	for _, grant := range r.Grants {
+		fmt.Fprintf(w, "  passed on by the grant %s\n", grant)
+	}
 	for _, reason := range r.Reasons {
 		fmt.Fprintf(w, "  %s × %s: %s\n", number(reason.Count), past(reason.Why.Outcome), whyText(reason.Why))
 		for i, o := range reason.First {

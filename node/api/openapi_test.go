@@ -64,7 +64,7 @@ func TestRoutesAreDescribed(t *testing.T) {
 // described are the types behind the schemas.
 func described() []reflect.Type {
 	return []reflect.Type{
-		reflect.TypeFor[Failure](), reflect.TypeFor[Event](), reflect.TypeFor[Health](), reflect.TypeFor[Ticket](), reflect.TypeFor[Upload](), reflect.TypeFor[Values](), reflect.TypeFor[node.InviteRequest](), reflect.TypeFor[node.InviteInfo](), reflect.TypeFor[node.StatementRequest](), reflect.TypeFor[node.StatementInfo](), reflect.TypeFor[Burial](), reflect.TypeFor[node.Erasure](), reflect.TypeFor[node.ReviewList](), reflect.TypeFor[node.Review](), reflect.TypeFor[node.ReviewRequest](), reflect.TypeFor[node.LogInfo](), reflect.TypeFor[node.ErasureReceipt](),
+		reflect.TypeFor[Failure](), reflect.TypeFor[Event](), reflect.TypeFor[Health](), reflect.TypeFor[Ticket](), reflect.TypeFor[Upload](), reflect.TypeFor[Values](), reflect.TypeFor[node.InviteRequest](), reflect.TypeFor[node.InviteInfo](), reflect.TypeFor[node.StatementRequest](), reflect.TypeFor[node.StatementInfo](), reflect.TypeFor[Burial](), reflect.TypeFor[node.OnwardRequest](), reflect.TypeFor[node.OnwardQuestion](), reflect.TypeFor[node.OnwardAnswer](), reflect.TypeFor[node.Erasure](), reflect.TypeFor[node.ReviewList](), reflect.TypeFor[node.Review](), reflect.TypeFor[node.ReviewRequest](), reflect.TypeFor[node.LogInfo](), reflect.TypeFor[node.ErasureReceipt](),
 		reflect.TypeFor[node.Status](), reflect.TypeFor[node.MemberInfo](), reflect.TypeFor[node.Imported](), reflect.TypeFor[node.SearchQuery](),
 		reflect.TypeFor[node.AuditQuery](), reflect.TypeFor[node.LookupAnswer](), reflect.TypeFor[node.Explanation](), reflect.TypeFor[node.CompareRequest](), reflect.TypeFor[node.Trail](),
 		reflect.TypeFor[node.ReplayQuery](),
@@ -238,6 +238,15 @@ func operations(c *Client) map[string]func(context.Context) error {
 		"GET /v1/reviews": func(ctx context.Context) error { _, err := c.Reviews(ctx, true); return err },
 		"POST /v1/reviews": func(ctx context.Context) error {
 			_, err := c.Review(ctx, node.ReviewRequest{IDs: []string{sampleID}, Keep: true, Reason: "a reason"})
+			return err
+		},
+		"GET /v1/requests": func(ctx context.Context) error { _, err := c.Requests(ctx); return err },
+		"POST /v1/requests": func(ctx context.Context) error {
+			_, err := c.Ask(ctx, node.OnwardQuestion{IDs: []string{sampleID}, To: "club/finds", Reason: "a reason"})
+			return err
+		},
+		"POST /v1/requests/{hash}": func(ctx context.Context) error {
+			_, err := c.Answer(ctx, "0a1b2c3d", node.OnwardAnswer{Grant: true, Until: time.Unix(1, 0), Reason: "a reason"})
 			return err
 		},
 		"POST /v1/erase": func(ctx context.Context) error {

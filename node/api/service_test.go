@@ -132,6 +132,21 @@ func (f *fake) Review(context.Context, node.ReviewRequest) (node.ReviewList, err
 	return told[node.ReviewList](f)
 }
 
+// Requests implements Service.
+func (f *fake) Requests(context.Context) ([]node.OnwardRequest, error) {
+	return told[[]node.OnwardRequest](f)
+}
+
+// Ask implements Service.
+func (f *fake) Ask(context.Context, node.OnwardQuestion) ([]node.OnwardRequest, error) {
+	return told[[]node.OnwardRequest](f)
+}
+
+// Answer implements Service.
+func (f *fake) Answer(context.Context, string, node.OnwardAnswer) (node.OnwardRequest, error) {
+	return told[node.OnwardRequest](f)
+}
+
 // Erase implements Service.
 func (f *fake) Erase(context.Context, []string, string) ([]node.Erasure, error) {
 	return told[[]node.Erasure](f)
