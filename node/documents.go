@@ -345,7 +345,7 @@ func setOf(ids []protocol.MemberID) map[protocol.MemberID]bool {
 	return out
 }
 
-// updateNetworks tells both hosts what is in force.
+// updateNetworks tells both hosts what is in force. The caller holds n.docs.
 func (n *Node) updateNetworks() error {
 	w := n.world.Load()
 	var lists [2][]protocol.Membership

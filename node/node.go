@@ -136,7 +136,10 @@ func (n *Node) Run(ctx context.Context) error {
 			}
 		})
 	}
-	if err := n.updateNetworks(); err != nil {
+	n.docs.Lock() // documents may be given while the node starts
+	err := n.updateNetworks()
+	n.docs.Unlock()
+	if err != nil {
 		return err
 	}
 	n.note(protocol.AuditRow{Kind: protocol.AuditNode, Action: "start", Outcome: "ok"})

@@ -209,8 +209,10 @@ func newRevocation(t *testing.T, count int) *revocation {
 	for i, r := range v.nodes {
 		for _, a := range r.addresses {
 			ip := strings.Split(a, "/")[2]
+			v.mu.Lock() // packets are on their way already
 			v.slow[ip] = i%7 == 3
 			v.apart[ip] = i < 1+count/8 // the expelled one and some
+			v.mu.Unlock()
 		}
 	}
 	return v
