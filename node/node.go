@@ -226,7 +226,7 @@ func (n *Node) turn(ctx context.Context) error {
 				err = n.renew()
 			}
 		}
-		if err != nil {
+		if err != nil && ctx.Err() == nil { // a host that closes is told nothing
 			return err
 		}
 		wait := n.world.Load().until.Sub(n.now())

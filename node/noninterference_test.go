@@ -2,8 +2,10 @@ package node_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -206,9 +208,24 @@ func play(t *testing.T, history []step, secrets bool) (got string) {
 	return got
 }
 
+// checks has a property of which every try is a whole network tried n times and
+// not rapid's hundred, unless -rapid.checks says how often.
+func checks(t *testing.T, n int) {
+	t.Helper()
+	f := flag.Lookup("rapid.checks")
+	if f.Value.String() != f.DefValue {
+		return
+	}
+	if err := f.Value.Set(strconv.Itoa(n)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Value.Set(f.DefValue) })
+}
+
 // TestNonInterference plays random histories twice, with and without what a
 // reader may not have, and holds every answer of its node to be the same.
 func TestNonInterference(t *testing.T) {
+	checks(t, 40)
 	rapid.Check(t, func(rt *rapid.T) {
 		history := drawHistory(rt)
 		with, without := play(t, history, true), play(t, history, false)

@@ -202,5 +202,5 @@ func TestSimulation(t *testing.T) {
 	if testing.Short() {
 		nodes = 10
 	}
-	synctest.Test(t, func(t *testing.T) { newSimulation(t, nodes).run(5) })
+	synctest.Test(t, func(t *testing.T) { newSimulation(t, nodes).run(3) })
 }

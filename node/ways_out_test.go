@@ -362,6 +362,7 @@ func TestNonInterferenceOfAllWays(t *testing.T) {
 	if testing.Short() {
 		t.Skip("its networks live for days")
 	}
+	checks(t, 30)
 	rapid.Check(t, func(rt *rapid.T) {
 		ways := drawWays(rt)
 		suspend := rapid.IntRange(0, 3).Draw(rt, "suspend") == 0
