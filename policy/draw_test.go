@@ -291,9 +291,7 @@ func TestDrawnAgreementsAllow(t *testing.T) {
 			}
 		}
 	})
-	if testing.Short() {
-		t.Skip("a short run draws too little for its proportions to mean anything")
-	}
+	proportionate(t)
 	if count[Allow] < 40 || count[Withhold] < 40 || count[Refuse] < 40 || clauses < 20 || duties < 20 {
 		t.Errorf("the draw is lopsided: %v, %d denials by clauses, %d with duties", count, clauses, duties)
 	}

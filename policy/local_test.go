@@ -223,7 +223,8 @@ func TestLocalReference(t *testing.T) {
 			}
 		}
 	})
-	if !testing.Short() && denied["outbound"]+denied["read"]+denied["inbound"] < 10 {
+	proportionate(t)
+	if denied["outbound"]+denied["read"]+denied["inbound"] < 5 {
 		t.Errorf("the draw is lopsided: %v", denied)
 	}
 	t.Logf("denied by local rules: %v", denied)
