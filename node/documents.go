@@ -103,7 +103,7 @@ func (n *Node) compile(w *world, now time.Time) error {
 		if !g.ruled() {
 			continue
 		}
-		facts := n.facts(g)
+		facts := n.facts(w, g, now)
 		var versions []*policy.Rules
 		for _, a := range g.acting {
 			r, err := n.rulesOf(a, facts)
@@ -158,8 +158,11 @@ func (n *Node) rulesOf(a *protocol.Agreement, facts policy.Facts) (ruled, error)
 }
 
 // facts gathers what decisions under an agreement rest on beside its document.
-func (n *Node) facts(g *governing) policy.Facts {
-	return policy.Facts{ClearOnly: g.stale, Encrypted: n.cfg.Encrypted, Suspended: suspended(g.halted), Terminated: g.terminated}
+func (n *Node) facts(w *world, g *governing, now time.Time) policy.Facts {
+	return policy.Facts{
+		ClearOnly: g.stale, Encrypted: n.cfg.Encrypted, Suspended: suspended(g.halted), Terminated: g.terminated,
+		Entitled: w.entitled(g, n.said[g.doc.ID], now),
+	}
 }
 
 // suspended is until when policy takes the halted for suspended.

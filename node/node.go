@@ -59,6 +59,7 @@ type queues struct {
 	stated     chan struct{} // a statement has come that may change what is in force
 	vouchedFor chan struct{} // a statement has come of which version somebody holds
 	mind       chan struct{} // another version counts here, which is to be stated
+	given      chan struct{} // something has come, or changed, that scores count
 }
 
 // The indexes of Node.networks.
@@ -97,6 +98,7 @@ func New(cfg Config) (*Node, error) {
 			stated:     make(chan struct{}, 1),
 			vouchedFor: make(chan struct{}, 1),
 			mind:       make(chan struct{}, 1),
+			given:      make(chan struct{}, 1),
 		},
 	}
 	n.quotas.init()
@@ -158,6 +160,7 @@ func (n *Node) Run(ctx context.Context) error {
 	start(n.expire)
 	start(n.bury)
 	start(n.vouch)
+	start(n.score)
 	wg.Wait()
 	return errors.Join(first, n.lastNotes())
 }
@@ -247,5 +250,6 @@ func (n *Node) renew() error {
 	}
 	err := n.updateNetworks()
 	n.follow(before, n.world.Load())
+	n.tell(n.given)
 	return err
 }

@@ -425,6 +425,8 @@ func (n *Node) stored(w *world, a *arrival, r store.PutResult) {
 	case store.Stored:
 		if h.Content == protocol.Control {
 			n.heed(w, a.message)
+		} else if g := w.agreements[h.Agreement]; g != nil && len(g.doc.Scores) > 0 {
+			n.tell(n.given)
 		}
 	case store.Fork:
 		log := h.Log()

@@ -22,6 +22,7 @@ import (
 // statements, as far as the logs were read.
 type statements struct {
 	read map[protocol.LogID]uint64 // how far
+	head protocol.Hash             // under which version: another one has other parties, so all is read again
 	last map[statementKey]spoken
 	holding
 }
@@ -49,6 +50,9 @@ func (n *Node) hear(w *world) error {
 		if said == nil {
 			said = &statements{read: map[protocol.LogID]uint64{}, last: map[statementKey]spoken{}}
 			n.said[id] = said
+		}
+		if said.head != g.doc.Hash {
+			said.head, said.read = g.doc.Hash, map[protocol.LogID]uint64{}
 		}
 		for _, e := range n.cfg.Store.Logs(id) {
 			if e.Log.Lane.Topic != protocol.AgreementTopic || e.Position.Sequence <= said.read[e.Log] {
@@ -83,6 +87,9 @@ func (s *statements) take(g *governing, m *protocol.Message) {
 		claim := sealed.Claim()
 		if misplaced(claim, h) != nil || claim.Kind.NeedsLeaves() || g.doc.Party(claim.Member) == nil {
 			continue
+		}
+		if !claim.Party.IsZero() && g.doc.Party(claim.Party) == nil || claim.Name != "" && g.contribution(claim.Name) == nil {
+			continue // nothing is kept of what parties could make up without end
 		}
 		key := statementKey{claim.Kind, claim.Member, claim.Party, claim.Name}
 		if held, ok := s.last[key]; !ok || claim.Time.After(held.sealed.Claim().Time) {
@@ -126,6 +133,8 @@ func (g *governing) void(s protocol.Statement) error {
 	signer := g.doc.Party(s.Member)
 	_, halted := g.halted[s.Member]
 	switch s.Kind {
+	case protocol.Score:
+		return g.voidScore(s)
 	case protocol.Suspension, protocol.Resumption:
 	default:
 		return nil
@@ -248,12 +257,15 @@ func (g *governing) over(self protocol.MemberID) halt {
 	return last
 }
 
-// inOrder returns the verified statements by time.
+// inOrder returns the verified statements about the standing of parties by time.
 func (s *statements) inOrder(w *world) []protocol.Statement {
 	var out []protocol.Statement
 	for _, spoken := range s.last {
-		if spoken.sealed.Claim().Kind != protocol.Freshness && w.verify(spoken.sealed) == nil {
-			out = append(out, spoken.sealed.Claim())
+		switch claim := spoken.sealed.Claim(); claim.Kind {
+		case protocol.Suspension, protocol.Resumption, protocol.Withdrawal:
+			if w.verify(spoken.sealed) == nil {
+				out = append(out, claim)
+			}
 		}
 	}
 	slices.SortFunc(out, func(a, b protocol.Statement) int {

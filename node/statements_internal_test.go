@@ -56,13 +56,19 @@ func (f *forum) id(handle string) protocol.MemberID {
 // state has a member make a statement, in a message of its own.
 func (f *forum) state(kind protocol.StatementKind, member, party string, at time.Time, key string) {
 	f.t.Helper()
-	codec, err := protocol.NewCodec(protocol.DefaultLimits())
-	if err != nil {
-		f.t.Fatal(err)
-	}
 	s := protocol.Statement{Kind: kind, Agreement: f.g.doc.ID, Version: 1, Head: f.g.doc.Hash, Member: f.id(member), Time: at}
 	if party != "" {
 		s.Party = f.id(party)
+	}
+	f.say(s, key)
+}
+
+// say has a statement come in a message of its own.
+func (f *forum) say(s protocol.Statement, key string) {
+	f.t.Helper()
+	codec, err := protocol.NewCodec(protocol.DefaultLimits())
+	if err != nil {
+		f.t.Fatal(err)
 	}
 	sealed, err := protocol.SealStatement(s, seedKey(key))
 	if err != nil {
@@ -73,8 +79,8 @@ func (f *forum) state(kind protocol.StatementKind, member, party string, at time
 		f.t.Fatal(err)
 	}
 	m, err := codec.Seal(protocol.Draft{
-		Agreement: f.g.doc.ID, AgreementVersion: 1, Lane: protocol.TopicLane(protocol.AgreementTopic), Author: protocol.Author{Member: f.id(member), Node: 1},
-		Epoch: 1, Incarnation: protocol.Incarnation{1}, Time: at, Audience: protocol.Audience{Kind: protocol.AllParties}, Content: protocol.Control, Body: body,
+		Agreement: f.g.doc.ID, AgreementVersion: 1, Lane: protocol.TopicLane(protocol.AgreementTopic), Author: protocol.Author{Member: s.Member, Node: 1},
+		Epoch: 1, Incarnation: protocol.Incarnation{1}, Time: s.Time, Audience: protocol.Audience{Kind: protocol.AllParties}, Content: protocol.Control, Body: body,
 	}, protocol.Position{}, nil, seedKey("node"))
 	if err != nil {
 		f.t.Fatal(err)

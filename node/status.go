@@ -93,6 +93,7 @@ func (n *Node) findings(w *world, s *Status) []Finding {
 			add("record-ending", Warning, "entente members renew", "this member's record ends in %s", days(left))
 		}
 	}
+	n.scoreFindings(w, now, add)
 	if m := w.members[n.cfg.Member]; m != nil {
 		if left := m.latest().Operations.Until.Sub(now); left < 14*24*time.Hour {
 			add("operations-key-ending", Warning, "entente members renew", "this member's operations key ends in %s; without it nobody hears which versions it holds, and others share only TLP:CLEAR", days(max(left, 0)))

@@ -118,6 +118,8 @@ func (s *story) play(t *testing.T, d *datadriven.TestData) string {
 		return s.erased(at.node.Erasures(context.Background()))
 	case "ask", "answer", "requests":
 		return s.onward(d, at, arg)
+	case "scoreboard":
+		return s.scoreboard(at, arg("agreement"))
 	case "reviews", "review":
 		return s.review(d, at, arg)
 	case "declare":

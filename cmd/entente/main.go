@@ -109,7 +109,7 @@ To see it work: entente demo. To run a node: entente up.`,
 		}
 	}
 	add("node", newDemoCommand(), c.upCommand(), c.initCommand(), c.statusCommand(), c.doctorCommand(), c.pingCommand(), c.pathsCommand(), c.reindexCommand(), newBenchCommand(), c.versionCommand())
-	add("trust", c.membersCommand(), c.agreementsCommand(), c.joinCommand())
+	add("trust", c.membersCommand(), c.agreementsCommand(), c.joinCommand(), c.scoreboardCommand())
 	add("share", c.publishCommand(), c.retractCommand(), c.eraseCommand(), c.reviewCommand(), c.requestsCommand(), c.getCommand(), c.searchCommand(), c.lookupCommand(), c.tailCommand(), c.exportCommand())
 	add("why", c.explainCommand(), c.policyCommand(), c.auditCommand())
 	return root

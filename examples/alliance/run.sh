@@ -22,13 +22,13 @@ invite cert aldergate borealis cobalt dunmore elara meridian
 as cert members
 
 say "the CERT writes the agreement of these seven, with the terms of the example"
-echo "(with dates of today, an embargo of some seconds)"
+echo "(with dates of today, an embargo of some seconds, and three indicators for twenty)"
 seconds=$(soon)
 embargo=$(($(date +%s) + seconds + 1)) # a second of reserve
 until=$(moment $seconds)
 as cert agreements new alliance --template "$here/alliance.yaml" -o draft.yaml \
 	--party aldergate --party borealis --party cobalt --party dunmore --party elara --party meridian --party cert 2>/dev/null
-dates <draft.yaml | sed "s/embargo: .*/embargo: $until/" >alliance.v1.yaml
+dates <draft.yaml | sed "s/embargo: .*/embargo: $until/; s/objects: 20/objects: 3/" >alliance.v1.yaml
 as cert agreements propose alliance.v1.yaml
 for vendor in aldergate borealis cobalt dunmore elara meridian; do
 	until_ok as $vendor agreements show alliance
@@ -80,9 +80,13 @@ grep -rqaiE "$hidden" cert/store && fail "the CERT has something of the victim o
 echo "neither name, address nor id of the victim is with anybody but Dunmore"
 
 say "who takes must give: hunting goes to those whom their contribution entitles, and the CERT"
+entitled_at() { as "$1" scoreboard alliance | grep "^ *$2 " | grep -q ' entitled until '; }
+for member in aldergate borealis dunmore; do until_ok entitled_at $member aldergate; done
+as dunmore scoreboard alliance
 own dunmore "$here/hunting.json" >hunting.json
-shows "may read: cert, dunmore" as dunmore publish alliance/hunting hunting.json
+shows "may read: aldergate, cert, dunmore" as dunmore publish alliance/hunting hunting.json
 until_ok as cert get report--0a11a7ce-0005-4000-8000-000000000001
+until_ok as aldergate get report--0a11a7ce-0005-4000-8000-000000000001
 unseen borealis report--0a11a7ce-0005-4000-8000-000000000001
 
 say "a statement of the policy dialogue has no place here"

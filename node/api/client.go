@@ -256,6 +256,16 @@ func (c *Client) Agreement(ctx context.Context, name string) (node.AgreementInfo
 	return ask[node.AgreementInfo](ctx, c, get("/agreements/"+at))
 }
 
+// Scoreboard asks what the parties of an agreement have given, and what that entitles
+// them to.
+func (c *Client) Scoreboard(ctx context.Context, agreement string) ([]node.ScoreInfo, error) {
+	at, err := segment("agreement", agreement)
+	if err != nil {
+		return nil, err
+	}
+	return ask[[]node.ScoreInfo](ctx, c, get("/agreements/"+at+"/scores"))
+}
+
 // Logs asks how far the node holds the logs of an agreement.
 func (c *Client) Logs(ctx context.Context, agreement string) ([]node.LogInfo, error) {
 	at, err := segment("agreement", agreement)

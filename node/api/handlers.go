@@ -81,6 +81,11 @@ func (s *Server) invite(w http.ResponseWriter, r *http.Request) {
 	reply(w, r, Ticket{t}, err)
 }
 
+func (s *Server) scores(w http.ResponseWriter, r *http.Request) {
+	out, err := s.cfg.Service.Scoreboard(r.Context(), r.PathValue("name"))
+	reply(w, r, out, err)
+}
+
 func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 	v, err := s.cfg.Service.Logs(r.Context(), r.PathValue("name"))
 	reply(w, r, v, err)

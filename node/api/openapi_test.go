@@ -225,7 +225,8 @@ func operations(c *Client) map[string]func(context.Context) error {
 			_, err := c.Invite(ctx, "harbour", 36*time.Hour+time.Millisecond)
 			return err
 		},
-		"GET /v1/agreements/{name}/logs": func(ctx context.Context) error { _, err := c.Logs(ctx, "harbour"); return err },
+		"GET /v1/agreements/{name}/scores": func(ctx context.Context) error { _, err := c.Scoreboard(ctx, "harbour"); return err },
+		"GET /v1/agreements/{name}/logs":   func(ctx context.Context) error { _, err := c.Logs(ctx, "harbour"); return err },
 		"POST /v1/agreements/{name}/statements": func(ctx context.Context) error {
 			_, err := c.Declare(ctx, "harbour", node.StatementRequest{Kind: "suspension", Party: "vendor", Text: "a reason"})
 			return err

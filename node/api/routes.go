@@ -43,6 +43,7 @@ func (s *Server) routes() []route {
 		{pattern: "GET /v1/agreements/{name}", handle: s.agreement},
 		{pattern: "POST /v1/agreements/{name}/invite", query: []string{"valid"}, handle: s.invite},
 		{pattern: "GET /v1/agreements/{name}/logs", handle: s.logs},
+		{pattern: "GET /v1/agreements/{name}/scores", handle: s.scores},
 		{pattern: "POST /v1/agreements/{name}/statements", body: true, handle: s.declare},
 		{pattern: "POST /v1/agreements/compare", body: true, handle: s.compare},
 		{pattern: "GET /v1/invites", handle: s.invites},

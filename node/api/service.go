@@ -29,6 +29,7 @@ type Service interface {
 	Declare(ctx context.Context, agreement string, r node.StatementRequest) (node.StatementInfo, error)
 	Compare(ctx context.Context, q node.CompareRequest, progress func(node.Progress)) (node.Comparison, error)
 	Logs(ctx context.Context, agreement string) ([]node.LogInfo, error)
+	Scoreboard(ctx context.Context, agreement string) ([]node.ScoreInfo, error)
 	Reviews(ctx context.Context, all bool) (node.ReviewList, error)
 	Review(ctx context.Context, q node.ReviewRequest) (node.ReviewList, error)
 	Requests(ctx context.Context) ([]node.OnwardRequest, error)

@@ -121,6 +121,9 @@ func (f *fake) Declare(context.Context, string, node.StatementRequest) (node.Sta
 
 // Logs implements Service.
 func (f *fake) Logs(context.Context, string) ([]node.LogInfo, error) { return told[[]node.LogInfo](f) }
+func (f *fake) Scoreboard(context.Context, string) ([]node.ScoreInfo, error) {
+	return told[[]node.ScoreInfo](f)
+}
 
 // Reviews implements Service.
 func (f *fake) Reviews(context.Context, bool) (node.ReviewList, error) {
