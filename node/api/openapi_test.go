@@ -67,7 +67,7 @@ func described() []reflect.Type {
 		reflect.TypeFor[Failure](), reflect.TypeFor[Event](), reflect.TypeFor[Health](), reflect.TypeFor[Ticket](), reflect.TypeFor[Upload](), reflect.TypeFor[Values](), reflect.TypeFor[node.InviteRequest](), reflect.TypeFor[node.InviteInfo](), reflect.TypeFor[node.StatementRequest](), reflect.TypeFor[node.StatementInfo](), reflect.TypeFor[Burial](), reflect.TypeFor[node.OnwardRequest](), reflect.TypeFor[node.OnwardQuestion](), reflect.TypeFor[node.OnwardAnswer](), reflect.TypeFor[node.Erasure](), reflect.TypeFor[node.ReviewList](), reflect.TypeFor[node.Review](), reflect.TypeFor[node.ReviewRequest](), reflect.TypeFor[node.LogInfo](), reflect.TypeFor[node.ErasureReceipt](),
 		reflect.TypeFor[node.Status](), reflect.TypeFor[node.MemberInfo](), reflect.TypeFor[node.Imported](), reflect.TypeFor[node.SearchQuery](),
 		reflect.TypeFor[node.AuditQuery](), reflect.TypeFor[node.LookupAnswer](), reflect.TypeFor[node.Explanation](), reflect.TypeFor[node.CompareRequest](), reflect.TypeFor[node.Trail](),
-		reflect.TypeFor[node.ReplayQuery](),
+		reflect.TypeFor[node.ReplayQuery](), reflect.TypeFor[node.ScoreInfo](),
 	}
 }
 
