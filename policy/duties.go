@@ -172,11 +172,17 @@ func (p *pool) join(a, b *protocol.Obligations) *protocol.Obligations {
 	if a == nil {
 		return b
 	}
+	return p.demand(a, b)
+}
+
+// demand combines obligations of a pool, or none, with what a clause demands, whose
+// address stands for it. A class that is new asks much the same as others did.
+func (p *pool) demand(a, b *protocol.Obligations) *protocol.Obligations {
 	pair := [2]*protocol.Obligations{a, b}
 	p.mu.RLock()
-	held := p.joined[pair]
+	held, ok := p.joined[pair]
 	p.mu.RUnlock()
-	if held != nil {
+	if ok {
 		return held
 	}
 	o := p.keep(combine(a, b))
@@ -210,7 +216,7 @@ func (r *Rules) oblige(a *answers, t *topic, q *question, p *present) {
 			if inside.next(0) < 0 {
 				continue
 			}
-			duties := combine(g.duties, cl.source.Then)
+			duties := r.duties.demand(g.duties, cl.source.Then)
 			switch {
 			case duties == g.duties:
 			case slices.Equal(inside, g.of):
@@ -222,7 +228,7 @@ func (r *Rules) oblige(a *answers, t *topic, q *question, p *present) {
 		}
 	}
 	for _, g := range groups {
-		duties := r.duties.keep(g.duties)
+		duties := g.duties
 		if duties == nil {
 			continue
 		}
