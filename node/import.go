@@ -237,10 +237,6 @@ func (n *Node) takeAgreement(d protocol.Document, only protocol.AgreementID, fro
 	}
 	w := n.world.Load()
 	g := w.agreements[a.ID]
-	if g == nil && only != a.ID && a.Party(n.cfg.Member) == nil && a.Visibility == protocol.Private {
-		return done, false, protocol.E(protocol.Refused, op, fmt.Errorf("the agreement %s is private, and this member is no party to it", a.Name),
-			"see who the parties are: grep -A3 parties FILE; this member's id: entente status")
-	}
 	var previous []protocol.SignedVersion
 	known := protocol.Document{}
 	siblings := 0
@@ -267,6 +263,11 @@ func (n *Node) takeAgreement(d protocol.Document, only protocol.AgreementID, fro
 	st, err := protocol.VerifyAgreement(all, previous)
 	if err != nil {
 		return done, false, err
+	}
+	if g == nil && only != a.ID && a.Party(n.cfg.Member) == nil && a.Visibility == protocol.Private && (from != "" || !st.Valid) {
+		// With all its signatures it may be the history of one that names this member.
+		return done, false, protocol.E(protocol.Refused, op, fmt.Errorf("the agreement %s is private, and this member is no party to it", a.Name),
+			"see who the parties are: grep -A3 parties FILE; this member's id: entente status; where a later version names it, import this one with all its signatures")
 	}
 	if g != nil && known.Payload == nil && !st.Valid {
 		if err := g.mayPropose(a, st, siblings, from != ""); err != nil {
