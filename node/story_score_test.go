@@ -3,7 +3,10 @@ package node_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+
+	"entente/node"
 )
 
 // scoreboard shows what a node makes of contributions.
@@ -17,6 +20,7 @@ func (s *story) scoreboard(at *resident, agreement string) string {
 		fmt.Fprintf(&b, "%s: %d within %s, %d sign, for %s, clauses [%s]\n", c.Contribution, c.Objects, c.Within, c.Signers, c.Entitles, strings.Join(c.Clauses, " "))
 		for _, p := range c.Parties {
 			fmt.Fprintf(&b, "  %s gave %d, missing %d:", p.Party, p.Given, p.Missing)
+			slices.SortFunc(p.Signed, func(a, b node.SignedScore) int { return strings.Compare(a.By, b.By) }) // ids differ from run to run
 			for _, signed := range p.Signed {
 				fmt.Fprintf(&b, " %s signed %d at %s,", signed.By, signed.Count, signed.Time.Format("15:04"))
 			}
