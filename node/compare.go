@@ -148,7 +148,7 @@ func (n *Node) Compare(ctx context.Context, q CompareRequest, progress func(Prog
 		old = g.doc
 	}
 	out := CompareDocuments(old, next)
-	replay, err := policy.NewReplay(old, next, r.now)
+	replay, err := policy.NewReplay(old, next, n.entitledBy(r.world, old, r.now), r.now)
 	if err != nil {
 		out.Problem = err.Error()
 		return out, nil

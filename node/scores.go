@@ -100,6 +100,18 @@ func (w *world) entitled(g *governing, said *statements, now time.Time) map[stri
 	return out
 }
 
+// entitledBy returns whom the contributions of a version entitle now, if it is of an
+// agreement that is here.
+func (n *Node) entitledBy(w *world, a *protocol.Agreement, now time.Time) map[string]map[protocol.MemberID]time.Time {
+	if a == nil || w.agreements[a.ID] == nil {
+		return nil
+	}
+	n.docs.Lock()
+	defer n.docs.Unlock()
+	probe := world{self: w.self, made: now, until: now, members: w.members}
+	return probe.entitled(w.agreements[a.ID], n.said[a.ID], now)
+}
+
 // scored is what scores are about.
 type scored struct {
 	party protocol.MemberID

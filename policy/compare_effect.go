@@ -158,19 +158,21 @@ type fate struct {
 // be one that does not compile: then nothing flows under it. A new version that
 // does not compile is an error, as CompileAgreement gives it. now is the moment
 // for which the old version is asked; the new one is asked for the same, or for
-// its first, where that comes later.
-func NewReplay(old, new *protocol.Agreement, now time.Time) (*Replay, error) {
+// its first, where that comes later. entitled are the parties that the old version's
+// contributions entitle, as in Facts. By those that the new one leaves as they were
+// it entitles the same; by the others, as nobody can know yet, everybody.
+func NewReplay(old, new *protocol.Agreement, entitled map[string]map[protocol.MemberID]time.Time, now time.Time) (*Replay, error) {
 	r := &Replay{asked: asksOf(old, new), handles: map[protocol.MemberID]string{{}: "public"}, rows: map[flowKey]*Flow{}, memo: map[sameFate]*fate{}}
 	then := now
 	if new.From.After(then) {
 		then = new.From
 	}
 	var err error
-	if r.new, err = newSide(new, then); err != nil {
+	if r.new, err = newSide(new, entitledBy(old, new, entitled), then); err != nil {
 		return nil, err
 	}
 	if old != nil {
-		if s, err := newSide(old, now); err == nil {
+		if s, err := newSide(old, entitled, now); err == nil {
 			r.old = s
 		} else {
 			r.old = &side{at: now}
@@ -187,11 +189,34 @@ func NewReplay(old, new *protocol.Agreement, now time.Time) (*Replay, error) {
 	return r, nil
 }
 
-func newSide(a *protocol.Agreement, at time.Time) (*side, error) {
+// entitledBy returns whom the contributions of a new version entitle at most.
+func entitledBy(old, new *protocol.Agreement, entitled map[string]map[protocol.MemberID]time.Time) map[string]map[protocol.MemberID]time.Time {
+	out := map[string]map[protocol.MemberID]time.Time{}
+	for _, c := range new.Scores {
+		if old != nil && slices.ContainsFunc(old.Scores, func(was protocol.Contribution) bool { return sameScore(was, c) }) {
+			out[c.Name] = entitled[c.Name]
+			continue
+		}
+		out[c.Name] = map[protocol.MemberID]time.Time{}
+		for _, p := range new.Parties {
+			out[c.Name][p.ID] = new.Until
+		}
+	}
+	return out
+}
+
+// sameScore reports whether two contributions ask for the same, in whatever words.
+func sameScore(a, b protocol.Contribution) bool {
+	return a.Name == b.Name && a.Objects == b.Objects && a.Within == b.Within && a.Signers == b.Signers && a.Entitles == b.Entitles && a.Grace == b.Grace &&
+		slices.Equal(a.Topics, b.Topics) && slices.Equal(a.Types, b.Types)
+}
+
+func newSide(a *protocol.Agreement, entitled map[string]map[protocol.MemberID]time.Time, at time.Time) (*side, error) {
 	rules, err := CompileAgreement(a)
 	if err != nil {
 		return nil, err
 	}
+	rules = rules.With(Facts{Entitled: entitled})
 	// Nobody in particular asks: an engine's own member matters to Inbound only.
 	e, err := NewEngine(protocol.MemberID{}, rules)
 	if err != nil {

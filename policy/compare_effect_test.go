@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -28,7 +29,7 @@ func effectText(e Effect) string {
 // level by the bank, and as many by the cert.
 func feed(t *testing.T, old, next *protocol.Agreement) *Replay {
 	t.Helper()
-	r, err := NewReplay(old, next, testNow)
+	r, err := NewReplay(old, next, nil, testNow)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +112,7 @@ func TestReplayFirst(t *testing.T) {
 			t.Errorf("from %v: %s", old, effectText(e))
 		}
 	}
-	if _, err := NewReplay(next, broken, testNow); protocol.KindOf(err) != protocol.Invalid || !strings.Contains(err.Error(), "nowhere") {
+	if _, err := NewReplay(next, broken, nil, testNow); protocol.KindOf(err) != protocol.Invalid || !strings.Contains(err.Error(), "nowhere") {
 		t.Errorf("a version that cannot be compiled: %v", err)
 	}
 }
@@ -121,7 +122,7 @@ func TestReplayFirst(t *testing.T) {
 func TestReplayForks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		old, next := drawAgreement(t), drawAgreement(t)
-		whole, err := NewReplay(old, next, testNow)
+		whole, err := NewReplay(old, next, nil, testNow)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -158,7 +159,7 @@ func TestReplayForgets(t *testing.T) {
 	old.Clauses[1].Then = nil
 	next := twin(old)
 	next.Clauses = nil
-	r, err := NewReplay(old, next, testNow)
+	r, err := NewReplay(old, next, nil, testNow)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,5 +170,39 @@ func TestReplayForgets(t *testing.T) {
 	e := r.Effect()
 	if e.Losing != count || len(e.Flows) != 2 || e.Flows[0].Count != count || len(r.memo) > memoMost/3+1 {
 		t.Errorf("%d remembered: %s", len(r.memo), effectText(e))
+	}
+}
+
+// TestReplayScores: what a clause gives to those who contribute flows to whom the
+// scores entitle, and by a contribution that is new or changed to whomever it may.
+func TestReplayScores(t *testing.T) {
+	old := pact()
+	old.Clauses[0].If.Contribution = "gives"
+	entitled := map[string]map[protocol.MemberID]time.Time{"gives": {member("vendor"): testNow.AddDate(0, 0, 1)}}
+	flows := func(change func(*protocol.Agreement)) string {
+		next := twin(old)
+		change(next)
+		r, err := NewReplay(old, next, entitled, testNow)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, m := range []protocol.Marking{protocol.Green, protocol.Amber} {
+			r.Add(Held{ID: fmt.Sprint("indicator", i), Topic: "iocs", Author: member("bank"), Subject: Subject{Type: "indicator", Marking: m}, Added: int64(i + 1)})
+		}
+		return effectText(r.Effect())
+	}
+	for name, c := range map[string]struct {
+		change func(*protocol.Agreement)
+		want   string
+	}{
+		"nothing":          {func(a *protocol.Agreement) { a.Scores[0].Text = "Give." }, ""},
+		"less for givers":  {func(a *protocol.Agreement) { a.Clauses[0].Max = protocol.Green }, "stops iocs to vendor by agreement  (no clause permits TLP:AMBER from bank on topic iocs to this reader): 1 indicator1\n"},
+		"easier":           {func(a *protocol.Agreement) { a.Scores[0].Objects = 1 }, "flows iocs to cert by agreement 1 (Share.): 2 indicator0 indicator1\n"},
+		"for all":          {func(a *protocol.Agreement) { a.Clauses[0].If.Contribution = "" }, "flows iocs to cert by agreement 1 (Share.): 2 indicator0 indicator1\n"},
+		"by another score": {func(a *protocol.Agreement) { a.Scores[0].Name = "asks"; a.Clauses[0].If.Contribution = "asks" }, "flows iocs to cert by agreement 1 (Share.): 2 indicator0 indicator1\n"},
+	} {
+		if got := flows(c.change); got != c.want {
+			t.Errorf("%s:\n got %q\nwant %q", name, got, c.want)
+		}
 	}
 }

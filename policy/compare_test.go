@@ -311,13 +311,14 @@ func TestCompareFindsAllWidening(t *testing.T) {
 		} else {
 			narrow++
 		}
+		entitled := drawFacts(t).Entitled
 		for range 120 {
 			q := drawQuestion(t)
-			was, err := newSide(old, q.now)
+			was, err := newSide(old, entitled, q.now)
 			if err != nil {
 				t.Skip("a mutation may name what is gone:", err)
 			}
-			is, err := newSide(next, q.now)
+			is, err := newSide(next, entitledBy(old, next, entitled), q.now)
 			if err != nil {
 				t.Skip("a mutation may name what is gone:", err)
 			}
