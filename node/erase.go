@@ -28,7 +28,19 @@ type graveyard struct {
 	graves   map[protocol.Hash]grave                                    // owner: mu; by the tombstone's hash
 	receipts map[protocol.Hash]map[protocol.MemberID]protocol.Statement // owner: mu; by the tombstone's hash
 	ledger   ledger                                                     // owner: mu
+	doubtful []doubtful                                                 // owner: mu
+	basis    protocol.Hash                                              // owner: mu; of the world in which they were doubted last
 }
+
+// doubtful is a message with a statement that no key verifies which its member has
+// by the records that are here: one with the key may be on its way.
+type doubtful struct {
+	log      protocol.LogID
+	sequence uint64
+}
+
+// doubtfulMost is how many such messages of one member are remembered.
+const doubtfulMost = 64
 
 // grave is one tombstone.
 type grave struct {
@@ -96,28 +108,72 @@ func (n *Node) readGraves(w *world) error {
 	y := &n.graves
 	y.mu.Lock()
 	defer y.mu.Unlock()
+	if y.basis != w.basisHash {
+		again := y.doubtful
+		y.doubtful, y.basis = nil, w.basisHash
+		for _, d := range again {
+			e, err := n.cfg.Store.Message(d.log, d.sequence)
+			if err != nil {
+				return err
+			}
+			n.readGrave(w, e)
+		}
+	}
 	return n.cfg.Store.Statements(y.read, func(e store.Entry) bool {
 		y.read = e.Added
-		h := e.Message.Header()
-		for i := range h.Objects {
-			sealed, err := protocol.DecodeStatement(e.Message.Object(i))
-			if err != nil || misplaced(sealed.Claim(), h) != nil || w.verify(sealed) != nil || n.foreign(sealed.Claim(), h) != nil {
-				continue
-			}
-			switch claim := sealed.Claim(); claim.Kind {
-			case protocol.Tombstone:
-				y.graves[sealed.Hash()] = grave{claim, h.Lane.Topic}
-			case protocol.Receipt:
-				if y.receipts[claim.About] == nil {
-					y.receipts[claim.About] = map[protocol.MemberID]protocol.Statement{}
-				}
-				y.receipts[claim.About][claim.Member] = claim
-			case protocol.Request, protocol.Grant, protocol.Denial:
-				y.ledger.take(n.cfg.Store, sealed, h.Lane.Topic, time.UnixMicro(e.Added))
-			}
-		}
+		n.readGrave(w, e)
 		return true
 	})
+}
+
+// readGrave takes up what one message states. The caller holds the graveyard's lock.
+func (n *Node) readGrave(w *world, e store.Entry) {
+	y, h := &n.graves, e.Message.Header()
+	doubt := false
+	for i := range h.Objects {
+		sealed, err := protocol.DecodeStatement(e.Message.Object(i))
+		if err != nil || misplaced(sealed.Claim(), h) != nil {
+			continue
+		}
+		if w.verify(sealed) != nil {
+			doubt = true
+			continue
+		}
+		if n.foreign(sealed.Claim(), h) != nil {
+			continue
+		}
+		switch claim := sealed.Claim(); claim.Kind {
+		case protocol.Tombstone:
+			y.graves[sealed.Hash()] = grave{claim, h.Lane.Topic}
+		case protocol.Receipt:
+			if y.receipts[claim.About] == nil {
+				y.receipts[claim.About] = map[protocol.MemberID]protocol.Statement{}
+			}
+			y.receipts[claim.About][claim.Member] = claim
+		case protocol.Request, protocol.Grant, protocol.Denial:
+			y.ledger.take(n.cfg.Store, sealed, h.Lane.Topic, time.UnixMicro(e.Added))
+		}
+	}
+	if doubt {
+		y.doubt(doubtful{h.Log(), h.Sequence})
+	}
+}
+
+// doubt remembers a message, and forgets the first of its member where those are
+// many.
+func (y *graveyard) doubt(d doubtful) {
+	of := func(e doubtful) bool { return e.log.Author.Member == d.log.Author.Member }
+	count := 0
+	for _, e := range y.doubtful {
+		if of(e) {
+			count++
+		}
+	}
+	if count >= doubtfulMost {
+		first := slices.IndexFunc(y.doubtful, of)
+		y.doubtful = slices.Delete(y.doubtful, first, first+1)
+	}
+	y.doubtful = append(y.doubtful, d)
 }
 
 // answerTombstone erases what a tombstone names of its member's own logs, here

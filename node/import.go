@@ -105,6 +105,7 @@ func (n *Node) take(documents []protocol.Document, only protocol.AgreementID, fr
 		if err := n.updateNetworks(); err != nil {
 			return out, err
 		}
+		n.tellBuried() // what was stated may count now
 		w := n.world.Load()
 		for i := range out {
 			out[i].State, out[i].Text = w.imported(out[i])
