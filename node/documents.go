@@ -76,6 +76,7 @@ func (n *Node) rebuild() error {
 		return err
 	}
 	n.world.Store(w)
+	n.tell(n.changed)
 	return nil
 }
 

@@ -59,6 +59,7 @@ type queues struct {
 	stated     chan struct{} // a statement has come that may change what is in force
 	vouchedFor chan struct{} // a statement has come of which version somebody holds
 	mind       chan struct{} // another version counts here, which is to be stated
+	changed    chan struct{} // the world has
 	given      chan struct{} // something has come, or changed, that scores count
 }
 
@@ -98,6 +99,7 @@ func New(cfg Config) (*Node, error) {
 			stated:     make(chan struct{}, 1),
 			vouchedFor: make(chan struct{}, 1),
 			mind:       make(chan struct{}, 1),
+			changed:    make(chan struct{}, 1),
 			given:      make(chan struct{}, 1),
 		},
 	}
@@ -161,6 +163,7 @@ func (n *Node) Run(ctx context.Context) error {
 	start(n.bury)
 	start(n.vouch)
 	start(n.score)
+	start(n.admit)
 	wg.Wait()
 	return errors.Join(first, n.lastNotes())
 }

@@ -31,6 +31,8 @@ type tail struct {
 	query  store.Query
 	yield  func(TailEvent) bool
 	cursor int64           // what was scanned
+	late   int64           // what was let in later than it came, and looked at, by the stamp of that
+	last   map[int64]bool  // stamps of what the last round scanned
 	safe   int64           // the cursor that events bear: everything due up to it was yielded
 	held   []store.Version // allowed but incomplete, oldest first
 	looked time.Time       // when the held ones were last looked at
@@ -47,14 +49,15 @@ type tail struct {
 //
 // An object whose references have not all come is held back and yielded when
 // they have, so that a cursor may stand beyond it: a resumed tail therefore
-// looks back over the last 20,000 objects before its cursor.
+// looks back over the last 20,000 objects before its cursor. One that was refused
+// when it came, and let in later, is yielded then.
 func (n *Node) Tail(ctx context.Context, topic string, cursor int64, yield func(TailEvent) bool) error {
 	r := n.own(ctx)
 	q, _, err := r.query(SearchQuery{Topic: topic}, false)
 	if err != nil {
 		return err
 	}
-	t := &tail{node: n, ctx: ctx, query: q, yield: yield, cursor: cursor, more: true}
+	t := &tail{node: n, ctx: ctx, query: q, yield: yield, cursor: cursor, more: true, last: map[int64]bool{}}
 	switch {
 	case cursor < 0:
 		t.cursor = n.cfg.Store.Stats().LastAdded
@@ -63,13 +66,13 @@ func (n *Node) Tail(ctx context.Context, topic string, cursor int64, yield func(
 			return err
 		}
 	}
-	t.safe = t.cursor
+	t.safe, t.late = t.cursor, t.cursor
 	watch := n.cfg.Store.Watch()
 	again := time.NewTimer(tailPause)
 	defer again.Stop()
 	shown := 0
 	for {
-		count, err := t.round(ctx)
+		count, err := t.round()
 		if err != nil || !t.more {
 			return err
 		}
@@ -122,59 +125,52 @@ func (t *tail) lookBack() error {
 	return errors.Join(err, failed)
 }
 
+// round is one look of a tail at the store, under one reading.
+type round struct {
+	*tail
+	reading *reading
+	count   int // versions that were shown
+	failed  error
+}
+
+// show yields a version that the reader may have, or holds it back while it is
+// incomplete; false ends the round.
+func (r *round) show(v store.Version) bool {
+	s, ok := r.reading.may(v)
+	if !ok {
+		return true
+	}
+	var whole bool
+	if whole, r.failed = r.reading.complete(s); r.failed != nil {
+		return false
+	}
+	if !whole {
+		r.held = append(r.held, v)
+		if len(r.held) > tailHeld {
+			r.held = r.held[1:]
+		}
+		return true
+	}
+	var out []Version
+	if out, r.failed = r.reading.show([]seen{s}); r.failed != nil {
+		return false
+	}
+	for i := range out {
+		r.count++
+		r.more = r.yield(TailEvent{Version: &out[i], Cursor: r.safe})
+	}
+	return r.more && r.ctx.Err() == nil
+}
+
 // round shows what has come since the cursor, and what was held and is
 // complete now.
-func (t *tail) round(ctx context.Context) (int, error) {
-	r := t.node.own(t.ctx)
-	q := t.query
-	q.After = t.cursor
-	count := 0
-	var failed error
-	show := func(v store.Version) bool {
-		s, ok := r.may(v)
-		if !ok {
-			return true
-		}
-		whole, err := r.complete(s)
-		if err != nil {
-			failed = err
-			return false
-		}
-		if !whole {
-			t.held = append(t.held, v)
-			if len(t.held) > tailHeld {
-				t.held = t.held[1:]
-			}
-			return true
-		}
-		out, err := r.show([]seen{s})
-		if err != nil {
-			failed = err
-			return false
-		}
-		for i := range out {
-			count++
-			t.more = t.yield(TailEvent{Version: &out[i], Cursor: t.safe})
-		}
-		return t.more && ctx.Err() == nil
-	}
+func (t *tail) round() (int, error) {
+	r := &round{tail: t, reading: t.node.own(t.ctx)}
 	// Objects in one scan may refer to later ones of the same scan, so the
 	// reading, which sees the whole store, settles them together.
 	waiting := t.held
 	t.held = nil
-	came := 0
-	err := t.node.cfg.Store.Scan(q, func(v store.Version) bool {
-		if came == tailRound {
-			return false
-		}
-		came++
-		t.cursor = v.Added
-		return show(v)
-	})
-	t.behind = came == tailRound
-	if err == nil {
-		err = failed
-	}
+	err := r.fresh()
 	// What is waited for may come on any topic. Many that wait are not looked at
 	// for every message.
 	now := t.node.now()
@@ -182,21 +178,54 @@ func (t *tail) round(ctx context.Context) (int, error) {
 	t.stale = wait
 	if err != nil || wait || !t.more {
 		t.held = append(waiting, t.held...)
-		return count, err
+		return r.count, err
 	}
 	t.looked = now
 	for i, v := range waiting {
-		if !show(v) {
+		if !r.show(v) {
 			t.held = append(t.held, waiting[i+1:]...)
 			break
 		}
 	}
-	if failed != nil || !t.more {
-		return count, failed
+	if r.failed != nil || !t.more {
+		return r.count, r.failed
 	}
 	t.safe = t.cursor
-	if count > 0 {
-		r.record("tail", q.Topic)
+	if r.count > 0 {
+		r.reading.record("tail", t.query.Topic)
 	}
-	return count, err
+	return r.count, nil
+}
+
+// fresh shows what has come since the cursor, and before that, of what lies before
+// the cursor, what was let in later than it came.
+func (r *round) fresh() error {
+	q := r.query
+	q.After = r.late
+	err := r.node.cfg.Store.Admitted(q, func(v store.Version, stamp int64) bool {
+		r.late = stamp
+		return v.Added > r.cursor || r.last[v.Added] || r.show(v)
+	})
+	if err != nil || r.failed != nil || !r.more {
+		return errors.Join(err, r.failed)
+	}
+	late := r.late
+	q.After = r.cursor
+	came := 0
+	clear(r.last)
+	err = r.node.cfg.Store.Scan(q, func(v store.Version) bool {
+		if came == tailRound {
+			return false
+		}
+		came++
+		r.cursor, r.last[v.Added] = v.Added, true
+		return r.show(v)
+	})
+	if err = errors.Join(err, r.failed); err != nil {
+		return err
+	}
+	if r.behind = came == tailRound; !r.behind && r.more {
+		r.cursor = max(r.cursor, late) // what was added before that has been scanned
+	}
+	return nil
 }

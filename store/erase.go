@@ -79,15 +79,7 @@ func (s *Store) eraseFrom(ctx context.Context, added int64, e Erasure, audit []p
 	auditKeys, auditBytes := entriesOf(nil, audit)
 	err = s.doSized(ctx, keys+auditKeys, keys*inlineValue+auditBytes, func(g *group) error {
 		// Read again by the writer: another erasure may have been at it.
-		key := key8(kindMessage, uint64(added))
-		sealed := g.value(key)
-		if sealed == nil {
-			var err error
-			if sealed, err = s.db.get(key); err != nil {
-				return err
-			}
-		}
-		held, err := s.unpack(added, sealed)
+		held, err := g.message(added)
 		if err != nil {
 			return err
 		}
@@ -115,7 +107,7 @@ func (s *Store) eraseFrom(ctx context.Context, added int64, e Erasure, audit []p
 			return err
 		}
 		rec.frame = rest.Frame()
-		g.set(key, rec.encode())
+		g.set(key8(kindMessage, uint64(added)), rec.encode())
 		g.set(toErase(), []byte{1})
 		g.shown = append(g.shown, func() { s.cache.drop(added) })
 		return g.audit(audit, nil)

@@ -290,7 +290,9 @@ func (s *Store) prepare(ctx context.Context, p *indexing) (bool, error) {
 	if fresh := s.feed.after(p.next); len(fresh) > 0 {
 		entries, next = s.indexFed(fresh)
 	} else {
-		entries, next, err = s.indexStored(ctx, p.next)
+		if entries, next, err = s.indexStored(ctx, p.next); next == p.next {
+			next = last // what was added there is no message
+		}
 	}
 	if err = errors.Join(err, ctx.Err()); err != nil || next <= p.next {
 		return false, err

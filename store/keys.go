@@ -19,6 +19,8 @@ const (
 	kindObject  = 'o' // id hash(16) modified(8) added(8) → nothing: one a leaf
 	kindTopic   = 't' // topic hash(12) added(8) → nothing: one a message
 	kindControl = 'c' // added(8) → nothing: one a message of statements
+	kindDoubt   = 'd' // added(8) → leaves that were refused and are decided about again
+	kindAdmit   = 'e' // stamp(8) → added(8), leaves that were let in at the stamp
 	kindAudit   = 'a' // row(8) → check, row
 	kindNamed   = 'n' // id hash(16) row(8) → nothing: rows that name an object, or refused it
 	kindAbout   = 'x' // log number(4) sequence(8) row(8) → nothing: rows about a message

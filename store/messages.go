@@ -17,6 +17,7 @@ type Leaf struct {
 	Modified time.Time    // zero for objects without versions
 	Object   *stix.Object // the leaf as read, to index its values without reading it again; may be nil
 	Allowed  bool         // false: refused by policy here; kept in the log, in no index
+	Doubtful bool         // refused by what may change: it is decided about again (Doubtful, Admit)
 }
 
 // Entry is a message in the store.
@@ -79,8 +80,12 @@ func (g *group) add(id protocol.LogID, l *logState, m *protocol.Message, leaves 
 	added := max(now, g.count.LastAdded+1)
 	rec := record{log: l.number, frame: m.Frame()}
 	allowed := 0
+	var doubtful []int
 	for _, leaf := range leaves {
 		if !leaf.Allowed {
+			if leaf.Doubtful {
+				doubtful = append(doubtful, leaf.Position)
+			}
 			if rec.refused == nil {
 				rec.refused = make([]byte, (h.Objects+7)/8)
 			}
@@ -92,6 +97,9 @@ func (g *group) add(id protocol.LogID, l *logState, m *protocol.Message, leaves 
 	}
 	stamp := binary.BigEndian.AppendUint64(nil, uint64(added))
 	g.set(key8(kindMessage, uint64(added)), rec.encode())
+	if len(doubtful) > 0 {
+		g.doubt(added, doubtful)
+	}
 	hash := m.Hash()
 	g.set(logKey(l.number, h.Sequence), sealValue(append(stamp[:8:8], hash[:]...)))
 	g.staged[place{l.number, h.Sequence}] = m
@@ -110,7 +118,7 @@ func (g *group) add(id protocol.LogID, l *logState, m *protocol.Message, leaves 
 // entriesOf returns the most entries, and bytes of them, that a message or rows
 // take in a transaction.
 func entriesOf(leaves []Leaf, audit []protocol.AuditRow) (keys, bytes int) {
-	keys = 8 + 2*len(audit)
+	keys = 9 + 2*len(audit)
 	for i := range leaves {
 		if leaves[i].Allowed {
 			keys++

@@ -10,6 +10,8 @@
 //	o  objects by id: one small entry a leaf
 //	t  topics: messages in order of arrival
 //	c  messages of statements in order of arrival
+//	d  leaves of messages that are refused and decided about again
+//	e  leaves that were let in later than they came
 //	a  audit rows
 //	v  observable values, built from m in the background
 //
