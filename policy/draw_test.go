@@ -277,7 +277,7 @@ func TestDrawnAgreementsAllow(t *testing.T) {
 		if err != nil {
 			t.Fatalf("compile: %v", err)
 		}
-		for range 20 {
+		for range 80 {
 			q := drawQuestion(t)
 			v := e.Outbound(a.ID, q.topic, q.author, q.subject, q.now)
 			count[v.Outcome]++
