@@ -116,7 +116,8 @@ type Version struct {
 	Marking    string       `json:"marking"` // "TLP:GREEN"
 	Added      int64        `json:"added"`
 	Provenance []Provenance `json:"provenance"`
-	Conflict   bool         `json:"conflict,omitzero"` // the same id and modified exist with other content
+	Handling   *Handling    `json:"handling,omitempty"` // what may and must be done with it; always there in answers
+	Conflict   bool         `json:"conflict,omitzero"`  // the same id and modified exist with other content
 }
 
 // RawObject is an object's JSON as its creator wrote it.
@@ -148,6 +149,7 @@ type LookupHit struct {
 	Agreement string    `json:"agreement"`
 	Topic     string    `json:"topic"`
 	Author    string    `json:"author"`
+	Handling  *Handling `json:"handling,omitempty"` // always there in answers
 }
 
 // SearchQuery asks for objects. Zero fields do not restrict.

@@ -129,7 +129,7 @@ func BenchmarkExportAttack(b *testing.B) {
 	published := time.Since(start)
 	for b.Loop() {
 		count := 0
-		if err := a.node.Export(ctx, node.SearchQuery{Topic: "techniques"}, func(node.Version) bool { count++; return true }); err != nil {
+		if _, err := a.node.Export(ctx, node.SearchQuery{Topic: "techniques"}, func(node.Version) bool { count++; return true }); err != nil {
 			b.Fatal(err)
 		}
 		if count != receipt.Published {

@@ -303,7 +303,7 @@ func items(objects ...string) func() (stix.Item, error) {
 func (r *resident) holds(topic string) []string {
 	r.lab.t.Helper()
 	var out []string
-	err := r.node.Export(context.Background(), node.SearchQuery{Topic: topic, All: true}, func(v node.Version) bool {
+	_, err := r.node.Export(context.Background(), node.SearchQuery{Topic: topic, All: true}, func(v node.Version) bool {
 		out = append(out, v.ID)
 		return true
 	})

@@ -116,7 +116,7 @@ func vantage(t *testing.T, r *resident, ids, values []string) string {
 			say("error %v", err)
 		}
 		say("export %q", topic)
-		if err := r.node.Export(ctx, node.SearchQuery{Topic: topic}, show); err != nil {
+		if _, err := r.node.Export(ctx, node.SearchQuery{Topic: topic}, show); err != nil {
 			say("error %v", err)
 		}
 	}

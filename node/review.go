@@ -95,15 +95,9 @@ func (n *Node) eachReview(ctx context.Context, id string, yield func(review)) er
 				ID: v.ID, Type: v.Object.Type, Agreement: g.doc.Name, Topic: v.Log.Lane.Topic, Author: w.memberName(v.Log.Author.Member),
 				Clause: d.Clause, Arrived: time.UnixMicro(v.Added).UTC(),
 			}}
-			var looked []byte
-			if looked, failed = n.cfg.Store.Setting(reviewMark(v)); failed != nil {
+			if out.Looked, out.Due, failed = n.reviewDue(v, d.Duties.Review); failed != nil {
 				return false
 			}
-			from := out.Arrived
-			if at, err := time.Parse(time.RFC3339, string(looked)); err == nil {
-				out.Looked, from = at, at
-			}
-			out.Due = d.Duties.Review.After(from)
 			yield(out)
 			return true
 		})
@@ -112,6 +106,20 @@ func (n *Node) eachReview(ctx context.Context, id string, yield func(review)) er
 		}
 	}
 	return nil
+}
+
+// reviewDue returns when somebody last said that an arrival is needed, zero where
+// nobody has, and when it is to be looked at.
+func (n *Node) reviewDue(v store.Version, every protocol.Period) (looked, due time.Time, err error) {
+	from := time.UnixMicro(v.Added).UTC()
+	mark, err := n.cfg.Store.Setting(reviewMark(v))
+	if err != nil {
+		return looked, due, err
+	}
+	if at, err := time.Parse(time.RFC3339, string(mark)); err == nil {
+		looked, from = at, at
+	}
+	return looked, every.After(from), nil
 }
 
 // Reviews lists what is due to be looked at, and with all what will be.

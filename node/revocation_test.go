@@ -334,7 +334,7 @@ func (v *revocation) verdict(healed time.Time) {
 // it has the version, and nobody shows.
 func (v *revocation) ends() {
 	allowed := map[string]bool{}
-	_ = v.nodes[len(v.nodes)-1].node.Export(context.Background(), node.SearchQuery{Topic: "watch/findings", From: v.expelled.record.Member.String(), All: true}, func(o node.Version) bool {
+	_, _ = v.nodes[len(v.nodes)-1].node.Export(context.Background(), node.SearchQuery{Topic: "watch/findings", From: v.expelled.record.Member.String(), All: true}, func(o node.Version) bool {
 		allowed[o.ID] = true
 		return true
 	})

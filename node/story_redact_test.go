@@ -32,7 +32,7 @@ func (s *story) redacted(r *node.Redaction) string {
 // raw shows the very bytes that a node holds of a topic.
 func (s *story) raw(at *resident, topic string) string {
 	var b strings.Builder
-	err := at.node.Export(context.Background(), node.SearchQuery{Topic: topic, All: true}, func(v node.Version) bool {
+	_, err := at.node.Export(context.Background(), node.SearchQuery{Topic: topic, All: true}, func(v node.Version) bool {
 		fmt.Fprintf(&b, "%s\n", v.Object)
 		return true
 	})

@@ -285,7 +285,7 @@ func (s *story) name(id string) string {
 
 func (s *story) holds(ctx context.Context, at *resident, topic string) string {
 	var b strings.Builder
-	err := at.node.Export(ctx, node.SearchQuery{Topic: topic, All: true}, func(v node.Version) bool {
+	_, err := at.node.Export(ctx, node.SearchQuery{Topic: topic, All: true}, func(v node.Version) bool {
 		name := v.Name
 		if name == "" {
 			name = s.name(v.ID)

@@ -152,7 +152,7 @@ func (r *round) show(v store.Version) bool {
 		return true
 	}
 	var out []Version
-	if out, r.failed = r.reading.show([]seen{s}); r.failed != nil {
+	if out, r.failed = r.reading.showOne(s); r.failed != nil {
 		return false
 	}
 	for i := range out {

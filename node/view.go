@@ -30,6 +30,7 @@ type reading struct {
 	allowed int                          // objects shown
 	why     map[policy.Decision]*shownBy // what was shown, by which decision
 	hidden  int                          // objects held back
+	custom  map[*governing]*custom       // by agreement, what its handling asks
 }
 
 func (n *Node) reading(reader policy.Reader) *reading {
@@ -158,6 +159,7 @@ func (r *reading) complete(s seen) (bool, error) {
 func (r *reading) show(versions []seen) ([]Version, error) {
 	var out []Version
 	var of []seen
+	var alike [][]seen
 	for _, s := range versions {
 		ok, err := r.complete(s)
 		if err != nil {
@@ -173,9 +175,10 @@ func (r *reading) show(versions []seen) ([]Version, error) {
 		if same >= 0 {
 			out[same].Provenance = append(out[same].Provenance, r.provenance(s))
 			out[same].Added = min(out[same].Added, s.version.Added)
+			alike[same] = append(alike[same], s)
 			continue
 		}
-		of = append(of, s)
+		of, alike = append(of, s), append(alike, []seen{s})
 		subject, _ := r.subject(s.object)
 		r.shown(s.decision, s.version.Log, subject)
 		out = append(out, Version{
@@ -184,6 +187,10 @@ func (r *reading) show(versions []seen) ([]Version, error) {
 		})
 	}
 	for i := range of {
+		var err error
+		if out[i].Handling, err = r.handling(alike[i]); err != nil {
+			return nil, err
+		}
 		for j := range of {
 			if i != j && of[i].object.Modified.Equal(of[j].object.Modified) {
 				out[i].Conflict = true
@@ -287,12 +294,6 @@ func (n *Node) Search(ctx context.Context, q SearchQuery, yield func(Version) bo
 	return n.scan(ctx, "search", q, true, yield)
 }
 
-// Export calls yield with matching versions in order of arrival: of each object
-// the newest, or all with All.
-func (n *Node) Export(ctx context.Context, q SearchQuery, yield func(Version) bool) error {
-	return n.scan(ctx, "export", q, false, yield)
-}
-
 func (n *Node) scan(ctx context.Context, action string, q SearchQuery, reverse bool, yield func(Version) bool) error {
 	r := n.own(ctx)
 	sq, from, err := r.query(q, reverse)
@@ -342,7 +343,7 @@ func (r *reading) pick(v store.Version, all bool, words []string) ([]Version, er
 		return nil, nil
 	}
 	if all {
-		return r.show([]seen{s})
+		return r.showOne(s)
 	}
 	versions, err := r.besides(s)
 	if err != nil || len(versions) == 0 {
@@ -467,16 +468,26 @@ func (n *Node) Lookup(ctx context.Context, values []string) ([]LookupAnswer, err
 		return nil, err
 	}
 	for i, hits := range found {
-		shown := map[string]bool{}
+		shown := map[string]int{}
+		var how [][]handled
 		for _, hit := range hits {
-			answer, ok, err := r.hit(hit)
+			answer, one, ok, err := r.hit(hit)
 			if err != nil {
 				return nil, err
 			}
-			if ok && !shown[answer.ID] {
-				shown[answer.ID] = true
-				out[at[i]].Hits = append(out[at[i]].Hits, answer)
+			if !ok {
+				continue
 			}
+			list := &out[at[i]].Hits
+			if known, again := shown[answer.ID]; !again {
+				shown[answer.ID] = len(*list)
+				*list, how = append(*list, answer), append(how, []handled{one})
+			} else if (*list)[known].Modified.Equal(answer.Modified) {
+				how[known] = append(how[known], one)
+			}
+		}
+		for k := range how {
+			out[at[i]].Hits[k].Handling = strictest(how[k])
 		}
 		slices.SortStableFunc(out[at[i]].Hits, func(a, b LookupHit) int { return b.Modified.Compare(a.Modified) })
 	}
@@ -487,7 +498,7 @@ func (n *Node) Lookup(ctx context.Context, values []string) ([]LookupAnswer, err
 // hit answers one hit, or not where the reader may not have the object. An
 // object that is plain is decided from what the index keeps of it; others are
 // read, with everything that they refer to.
-func (r *reading) hit(h store.Hit) (LookupHit, bool, error) {
+func (r *reading) hit(h store.Hit) (LookupHit, handled, bool, error) {
 	b := h.Brief
 	if b.Plain && r.world.engine.Plain(b.Log.Agreement, b.Log.Lane.Topic) && (b.CreatedBy == "" || r.world.identities[b.CreatedBy] != protocol.MemberID{}) {
 		subject := policy.Subject{Type: b.Type, Marking: b.Marking}
@@ -495,33 +506,37 @@ func (r *reading) hit(h store.Hit) (LookupHit, bool, error) {
 		own := b.Log.Author.Member == r.node.cfg.Member
 		g := r.world.agreements[b.Log.Agreement]
 		if d.Outcome != policy.Allow || !r.world.counts(g, b.Log, b.Sequence) || !own && !inTime(d.Duties, h.Added, r.now) {
-			return LookupHit{}, false, nil
+			return LookupHit{}, handled{}, false, nil
 		}
-		return r.lookupHit(h, d, subject), true, nil
+		return r.lookupHit(h, d, subject)
 	}
 	v, err := r.node.cfg.Store.At(h.Added)
 	if err != nil {
-		return LookupHit{}, false, err
+		return LookupHit{}, handled{}, false, err
 	}
 	s, ok := r.may(v)
 	if !ok {
-		return LookupHit{}, false, nil
+		return LookupHit{}, handled{}, false, nil
 	}
 	if ok, err := r.complete(s); err != nil || !ok {
-		return LookupHit{}, false, err
+		return LookupHit{}, handled{}, false, err
 	}
 	subject, _ := r.subject(s.object)
-	return r.lookupHit(h, s.decision, subject), true, nil
+	return r.lookupHit(h, s.decision, subject)
 }
 
-func (r *reading) lookupHit(h store.Hit, d policy.Decision, subject policy.Subject) LookupHit {
+func (r *reading) lookupHit(h store.Hit, d policy.Decision, subject policy.Subject) (LookupHit, handled, bool, error) {
 	b := h.Brief
+	how, err := r.hitHandling(h, d, subject)
+	if err != nil {
+		return LookupHit{}, how, false, err
+	}
 	r.shown(d, b.Log, subject)
 	marking := r.marking(b.Log, d)
 	return LookupHit{
 		ID: b.ID, Type: b.Type, Name: b.Name, Match: h.Key.Value, Marking: marking.String(), Modified: b.Modified, Revoked: b.Revoked,
 		Agreement: r.world.agreementName(b.Log.Agreement), Topic: b.Log.Lane.String(), Author: r.world.authorName(b.Log.Author),
-	}
+	}, how, true, nil
 }
 
 // sameContent compares two objects by content identity (RFC 8785), bytes first.

@@ -200,7 +200,7 @@ func (d *demo) arrive(ctx context.Context, at *ally, topic string, want int) err
 
 func count(ctx context.Context, at *ally, topic string) (int, error) {
 	n := 0
-	err := at.running.node.Export(ctx, node.SearchQuery{Topic: topic, All: true}, func(node.Version) bool { n++; return true })
+	_, err := at.running.node.Export(ctx, node.SearchQuery{Topic: topic, All: true}, func(node.Version) bool { n++; return true })
 	if protocol.KindOf(err) == protocol.NotFound {
 		return 0, nil
 	}

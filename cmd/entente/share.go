@@ -195,6 +195,7 @@ func (c *cli) getCommand() *cobra.Command {
 				for _, p := range v.Provenance {
 					fmt.Fprintf(cmd.ErrOrStderr(), "%s from %s on %s/%s, message %d, %s\n", v.Marking, p.Author, p.Agreement, p.Topic, p.Sequence, when(p.Time))
 				}
+				printHandling(cmd.ErrOrStderr(), v.Handling)
 				if v.Conflict {
 					fmt.Fprintln(cmd.ErrOrStderr(), "conflict: the same id and modified are here with other content; see --all")
 				}
@@ -445,18 +446,23 @@ func (c *cli) tail(cmd *cobra.Command, topic string, cursor int64, resume string
 func (c *cli) exportCommand() *cobra.Command {
 	var q node.SearchQuery
 	var format, file string
-	cmd := &cobra.Command{Use: "export", Short: "Write objects as a STIX bundle or one a line", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "export", Short: "Write objects as a STIX bundle or one a line", Args: cobra.NoArgs,
+		Long: `Writes what this member may read as a STIX bundle, or one object a line (ndjson;
+also with --json). Neither says how an object is to be handled; --format full does:
+one a line, with its marking, where it came from, and what the agreements oblige its
+holder to, as get --json has it. Warns of agreements, legal bases and retentions that
+end within 14 days.`}
 	ready := filters(cmd, &q)
-	cmd.Flags().StringVar(&format, "format", "bundle", "bundle or ndjson")
+	cmd.Flags().StringVar(&format, "format", "bundle", "bundle, ndjson or full")
 	cmd.Flags().StringVarP(&file, "output", "o", "-", "file to write (- for standard output)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := ready(); err != nil {
 			return err
 		}
-		if format != "bundle" && format != "ndjson" {
-			return protocol.Errorf(protocol.Invalid, "export", "--format is %q; it should be bundle or ndjson", format)
+		if format != "bundle" && format != "ndjson" && format != "full" {
+			return protocol.Errorf(protocol.Invalid, "export", "--format is %q; it should be bundle, ndjson or full", format)
 		}
-		if c.json {
+		if c.json && format == "bundle" {
 			format = "ndjson"
 		}
 		out := cmd.OutOrStdout()
@@ -502,22 +508,25 @@ func (c *cli) export(cmd *cobra.Command, q node.SearchQuery, format string, w io
 	}
 	m := newMeter(cmd.ErrOrStderr())
 	var failed error
-	err := c.client().Export(cmd.Context(), q, func(v node.Version) bool {
-		if format == "bundle" && count > 0 {
-			_ = out.WriteByte(',')
-		}
-		if format == "bundle" {
-			_ = out.WriteByte('\n')
-		}
-		_, failed = out.Write(v.Object)
-		if format == "ndjson" {
-			failed = out.WriteByte('\n')
+	sum, err := c.client().Export(cmd.Context(), q, func(v node.Version) bool {
+		switch format {
+		case "bundle":
+			separator := ",\n"
+			if count == 0 {
+				separator = "\n"
+			}
+			_, failed = out.WriteString(separator + string(v.Object))
+		case "full":
+			failed = printJSON(out, v)
+		default:
+			_, failed = out.WriteString(string(v.Object) + "\n")
 		}
 		count++
 		m.show(node.Progress{Done: int64(count), Unit: "objects written"})
 		return failed == nil
 	})
 	m.clear()
+	printExported(cmd.ErrOrStderr(), sum)
 	if format == "bundle" && err == nil {
 		_, failed = out.WriteString("\n]}\n")
 	}

@@ -434,9 +434,21 @@ func (c *Client) Search(ctx context.Context, q node.SearchQuery, yield func(node
 	return c.versions(ctx, "/search", q, yield)
 }
 
-// Export asks for matching versions in order of arrival.
-func (c *Client) Export(ctx context.Context, q node.SearchQuery, yield func(node.Version) bool) error {
-	return c.versions(ctx, "/export", q, yield)
+// Export asks for matching versions in order of arrival. The summary is empty where
+// yield ended it.
+func (c *Client) Export(ctx context.Context, q node.SearchQuery, yield func(node.Version) bool) (node.ExportSummary, error) {
+	var sum node.ExportSummary
+	r, err := post("/export").asking(q)
+	if err != nil {
+		return sum, err
+	}
+	err = c.follow(ctx, r, func(e Event) bool {
+		if e.Export != nil {
+			sum = *e.Export
+		}
+		return e.Version == nil || yield(*e.Version)
+	})
+	return sum, err
 }
 
 func (c *Client) versions(ctx context.Context, path string, q node.SearchQuery, yield func(node.Version) bool) error {

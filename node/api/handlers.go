@@ -341,12 +341,16 @@ func (s *Server) versions(w http.ResponseWriter, r *http.Request, all bool) {
 		fail(w, err)
 		return
 	}
-	ask := s.cfg.Service.Search
-	if all {
-		ask = s.cfg.Service.Export
-	}
 	out := newStream(w)
-	err = ask(r.Context(), q, func(v node.Version) bool { return out.send(Event{Version: &v}, false) })
+	yield := func(v node.Version) bool { return out.send(Event{Version: &v}, false) }
+	if all {
+		var sum node.ExportSummary
+		if sum, err = s.cfg.Service.Export(r.Context(), q, yield); err == nil {
+			out.send(Event{Export: &sum}, false)
+		}
+	} else {
+		err = s.cfg.Service.Search(r.Context(), q, yield)
+	}
 	if err != nil {
 		err = reason(r.Context(), err)
 	}

@@ -164,7 +164,7 @@ func TestRealNode(t *testing.T) {
 	if err := r.client.Search(ctx, node.SearchQuery{Text: "beacon"}, see("search")); err != nil {
 		t.Error(err)
 	}
-	if err := r.client.Export(ctx, node.SearchQuery{}, see("export")); err != nil {
+	if _, err := r.client.Export(ctx, node.SearchQuery{}, see("export")); err != nil {
 		t.Error(err)
 	}
 	err = r.client.Tail(ctx, "harbour/indicators", 0, func(e node.TailEvent) bool {

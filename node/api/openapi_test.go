@@ -276,7 +276,8 @@ func operations(c *Client) map[string]func(context.Context) error {
 		},
 		"POST /v1/export": func(ctx context.Context) error {
 			q := node.SearchQuery{Text: "w", Agreement: "a", Topic: "t", Types: []string{"indicator"}, From: "m", Since: time.Unix(1, 0), Until: time.Now(), After: 1, Limit: 2, All: true}
-			return c.Export(ctx, q, func(node.Version) bool { return true })
+			_, err := c.Export(ctx, q, func(node.Version) bool { return true })
+			return err
 		},
 		"POST /v1/lookup": func(ctx context.Context) error { _, err := c.Lookup(ctx, []string{"198.51.100.7"}); return err },
 		"GET /v1/tail": func(ctx context.Context) error {

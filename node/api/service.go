@@ -41,7 +41,7 @@ type Service interface {
 	Publish(ctx context.Context, r node.PublishRequest) (node.Receipt, error)
 	Get(ctx context.Context, id string) ([]node.Version, error)
 	Search(ctx context.Context, q node.SearchQuery, yield func(node.Version) bool) error
-	Export(ctx context.Context, q node.SearchQuery, yield func(node.Version) bool) error
+	Export(ctx context.Context, q node.SearchQuery, yield func(node.Version) bool) (node.ExportSummary, error)
 	Lookup(ctx context.Context, values []string) ([]node.LookupAnswer, error)
 	Tail(ctx context.Context, topic string, cursor int64, yield func(node.TailEvent) bool) error
 	Audit(ctx context.Context, q node.AuditQuery, yield func(node.AuditEntry) bool) error
@@ -64,6 +64,7 @@ type Event struct {
 	Audit      *node.AuditEntry    `json:"audit,omitempty"`
 	Replayed   *node.Replayed      `json:"replayed,omitempty"`
 	Replay     *node.ReplaySummary `json:"replay,omitempty"`
+	Export     *node.ExportSummary `json:"export,omitempty"`
 	Done       bool                `json:"done,omitzero"`
 	Error      *Failure            `json:"error,omitempty"`
 }

@@ -191,11 +191,14 @@ func (f *fake) Search(ctx context.Context, q node.SearchQuery, yield func(node.V
 }
 
 // Export implements Service.
-func (f *fake) Export(ctx context.Context, q node.SearchQuery, yield func(node.Version) bool) error {
+func (f *fake) Export(ctx context.Context, q node.SearchQuery, yield func(node.Version) bool) (node.ExportSummary, error) {
 	if f.export != nil {
-		return f.export(ctx, q, yield)
+		return node.ExportSummary{Warnings: []node.ExportWarning{}}, f.export(ctx, q, yield)
 	}
-	return yielded(f, yield)
+	if err := yielded(f, yield); err != nil {
+		return node.ExportSummary{}, err
+	}
+	return told[node.ExportSummary](f)
 }
 
 // Lookup implements Service.

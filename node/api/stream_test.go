@@ -303,7 +303,10 @@ func TestStop(t *testing.T) {
 		})
 		ask("audit", func() error { return c.Audit(ctx, node.AuditQuery{}, func(node.AuditEntry) bool { return true }) })
 		ask("get", func() error { _, err := c.Get(ctx, sampleID); return err })
-		ask("export", func() error { return c.Export(ctx, node.SearchQuery{}, func(node.Version) bool { return true }) })
+		ask("export", func() error {
+			_, err := c.Export(ctx, node.SearchQuery{}, func(node.Version) bool { return true })
+			return err
+		})
 		ask("lookup", func() error { _, err := c.Lookup(ctx, []string{"x"}); return err })
 		ask("search", func() error { return c.Search(ctx, node.SearchQuery{}, func(node.Version) bool { return true }) })
 		synctest.Wait()
@@ -517,7 +520,7 @@ func TestReaderStops(t *testing.T) {
 		return nil
 	}})
 	count := 0
-	err := r.client.Export(t.Context(), node.SearchQuery{}, func(node.Version) bool { count++; return count < 3 })
+	_, err := r.client.Export(t.Context(), node.SearchQuery{}, func(node.Version) bool { count++; return count < 3 })
 	if err != nil || count != 3 {
 		t.Errorf("%d, %v", count, err)
 	}
