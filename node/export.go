@@ -88,7 +88,7 @@ func (t *warnings) summary(w *world) ExportSummary {
 		case WarnAgreementOver:
 			one.Text = fmt.Sprintf("the agreement %s is not in force any more: %s of this export came under it", one.Agreement, quantity(one.Objects, "object"))
 		case WarnRetentionEnds:
-			one.Text = fmt.Sprintf("%s of this export may be kept no longer than 14 days more under %s, the first until %s: have copies deleted too", quantity(one.Objects, "object"), one.Agreement, minute(one.At))
+			one.Text = fmt.Sprintf("%s of this export may be kept no longer than 14 days more under %s, the first until %s: see to it that copies go too", quantity(one.Objects, "object"), one.Agreement, minute(one.At))
 		}
 		out.Warnings = append(out.Warnings, *one)
 	}

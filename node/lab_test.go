@@ -219,10 +219,10 @@ func (r *resident) take(d protocol.Document) node.Imported {
 	return out
 }
 
-// agree writes an agreement, has all parties sign it, and gives it to them.
-func (l *lab) agree(name, visibility, body string, parties ...*resident) node.Imported {
+// conclude has all parties sign the text of an agreement, and take it.
+func (l *lab) conclude(text []byte, parties ...*resident) node.Imported {
 	l.t.Helper()
-	d := protocol.Document{Type: protocol.AgreementType, Payload: agreementText(name, visibility, body, parties...)}
+	d := protocol.Document{Type: protocol.AgreementType, Payload: text}
 	for _, p := range parties {
 		d.Signatures = append(d.Signatures, protocol.SignDocument(d.Type, d.Payload, p.record.Member, p.keys[protocol.RootKey]))
 	}

@@ -75,8 +75,7 @@ func (s *story) play(t *testing.T, d *datadriven.TestData) string {
 		for _, h := range strings.Split(arg("parties"), "+") {
 			parties = append(parties, s.lab.members[h])
 		}
-		out := s.lab.agree(arg("name"), arg("visibility"), d.Input+"\n", parties...)
-		return out.State + ": " + out.Text + "\n"
+		return s.agree(t, arg, d.Input, parties...)
 	case "publish":
 		return s.publish(t, at, arg("topic"), d)
 	case "wait":
@@ -149,6 +148,10 @@ func (s *story) play(t *testing.T, d *datadriven.TestData) string {
 		return s.take(at, d.HasArg("signatures"), d.HasArg("alone"))
 	case "holds":
 		return s.holds(reading(t, arg("purpose")), at, arg("topic"))
+	case "handling":
+		return s.handling(reading(t, arg("purpose")), at, arg("object"))
+	case "export":
+		return s.export(at, arg("topic"))
 	case "lookup":
 		return s.lookup(at, d)
 	case "state":

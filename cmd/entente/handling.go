@@ -39,7 +39,7 @@ func termsText(t node.Terms) string {
 	var list []string
 	add := func(format string, args ...any) { list = append(list, clean(fmt.Sprintf(format, args...))) }
 	if len(t.Actions) > 0 {
-		add("use it only to %s", strings.Join(t.Actions, ", "))
+		add("allowed actions: %s", strings.Join(t.Actions, ", "))
 	}
 	if len(t.Purposes) > 0 {
 		add("only for %s", strings.Join(t.Purposes, ", "))
