@@ -36,3 +36,31 @@ func TestDestination(t *testing.T) {
 		}
 	}
 }
+
+func FuzzDestination(f *testing.F) {
+	id := protocol.AgreementID(sha256.Sum256([]byte("club"))).String()
+	for _, text := range []string{
+		"", "to: ", "to: " + id + "/finds\nOur customers\nneed it.", "to: " + id + "/finds\n", "to: " + id + "/\nx", "to: " + id + "/a/b\nx",
+		"to: " + strings.ToUpper(id) + "/finds\nx", "to: " + strings.Repeat("0", 64) + "/finds\nx", "to: " + id + "/finds\r\nx", "to: " + id + "/finds\n\n",
+		"to: " + id + "/finds\n\xff", " to: " + id + "/finds\nx",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		d, err := protocol.ParseDestination(text)
+		if err != nil {
+			if protocol.KindOf(err) != protocol.Malformed || d != (protocol.Destination{}) {
+				t.Fatalf("%q: %+v %v", text, d, err)
+			}
+			return
+		}
+		if d.Agreement.IsZero() || !protocol.ValidTopic(d.Topic) || d.Reason == "" {
+			t.Fatalf("%q was read as %+v", text, d)
+		}
+		// There is one text for a destination: what is read is written the same again.
+		again, err := d.Text()
+		if err != nil && len(text) <= 1<<10 || err == nil && again != text {
+			t.Fatalf("%q was read as %+v and written as %q: %v", text, d, again, err)
+		}
+	})
+}
