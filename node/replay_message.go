@@ -79,13 +79,19 @@ func (r *replayer) ofMessage(w *world, row protocol.AuditRow) again {
 	}
 	g := w.agreements[h.Agreement]
 	out := again{result: ReplaySame}
-	gone, awaits := 0, 0
+	gone, asked, awaits := 0, 0, 0
 	for _, i := range positions {
 		var d policy.Decision
 		switch {
 		case h.Content == protocol.Control:
-			if d, bad = r.ofStatement(w, g, p, i); bad.result != "" {
+			var how statementGone
+			d, how = r.ofStatement(w, g, p, i)
+			switch {
+			case how == statementErased:
 				gone++
+				continue
+			case how == statementRests && row.Reason.Layer == d.Layer.String():
+				asked++
 				continue
 			}
 			d.Version, d.Text = row.Version, row.Reason.Text // in words that name what was here
@@ -109,6 +115,8 @@ func (r *replayer) ofMessage(w *world, row protocol.AuditRow) again {
 	switch {
 	case gone > 0:
 		out.result, out.text = ReplayGone, fmt.Sprintf("of its %s %d cannot be asked about again: erased since, or never taken in", quantity(len(positions), "object"), gone)
+	case asked > 0:
+		out.result, out.text = ReplayGone, textOthers
 	case awaits > 0:
 		out.result, out.text = ReplayGone, fmt.Sprintf("of its %s %d bear a marking whose definition is not here", quantity(len(positions), "object"), awaits)
 	}
@@ -156,11 +164,23 @@ func (r *replayer) ofPublished(w *world, g *governing, row protocol.AuditRow, p 
 	return c.verdict.Decision, true
 }
 
+// statementGone says why a statement is not asked about again.
+type statementGone uint8
+
+const (
+	statementHere   statementGone = iota // it is
+	statementErased                      // nothing is left of it
+	statementRests                       // past its form the answer rests on more than is kept
+)
+
+// textOthers is said of requests, and of answers to them.
+const textOthers = "whether a request, or an answer to one, counts rested on which others had come by then, and that is not kept; its form and signature are as they were"
+
 // ofStatement verifies a statement again.
-func (r *replayer) ofStatement(w *world, g *governing, p *reopened, leaf int) (policy.Decision, again) {
+func (r *replayer) ofStatement(w *world, g *governing, p *reopened, leaf int) (policy.Decision, statementGone) {
 	raw := p.entry.Message.Object(leaf)
 	if raw == nil || g == nil {
-		return policy.Decision{}, again{result: ReplayGone}
+		return policy.Decision{}, statementErased
 	}
 	sealed, err := protocol.DecodeStatement(raw)
 	if err == nil {
@@ -170,14 +190,19 @@ func (r *replayer) ofStatement(w *world, g *governing, p *reopened, leaf int) (p
 		err = r.node.foreign(sealed.Claim(), p.entry.Message.Header())
 	}
 	if err != nil {
-		return policy.Decision{Outcome: policy.Refuse, Layer: policy.Form}, again{}
+		return policy.Decision{Outcome: policy.Refuse, Layer: policy.Form}, statementHere
 	}
-	switch sealed.Claim().Kind {
-	case protocol.Request, protocol.Grant, protocol.Denial: // whether it counts rested on what else had come by then
-		return policy.Decision{}, again{result: ReplayGone}
+	switch claim := sealed.Claim(); claim.Kind {
+	case protocol.Request:
+		if _, err := protocol.ParseDestination(claim.Text); err != nil {
+			return policy.Decision{Outcome: policy.Refuse, Layer: policy.Governing}, statementHere
+		}
+		return policy.Decision{Outcome: policy.Allow, Layer: policy.Governing}, statementRests
+	case protocol.Grant, protocol.Denial:
+		return policy.Decision{Outcome: policy.Allow, Layer: policy.Governing}, statementRests
 	}
 	if g.void(sealed.Claim()) != nil {
-		return policy.Decision{Outcome: policy.Refuse, Layer: policy.Governing}, again{}
+		return policy.Decision{Outcome: policy.Refuse, Layer: policy.Governing}, statementHere
 	}
-	return policy.Decision{Outcome: policy.Allow, Layer: policy.Governing}, again{}
+	return policy.Decision{Outcome: policy.Allow, Layer: policy.Governing}, statementHere
 }
