@@ -182,9 +182,19 @@ func (l *ledger) state(s *store.Store, a *asked, at time.Time) string {
 
 // open counts the requests of a member that wait for an answer.
 func (l *ledger) open(s *store.Store, who asker, at time.Time) int {
+	return l.in(s, who, at, requestWaiting)
+}
+
+// granted counts the requests of a member that are granted.
+func (l *ledger) granted(s *store.Store, who asker, at time.Time) int {
+	return l.in(s, who, at, requestGranted)
+}
+
+// in counts the requests of a member that stand in a state.
+func (l *ledger) in(s *store.Store, who asker, at time.Time, state string) int {
 	count := 0
 	for _, a := range l.order[who] {
-		if l.state(s, a, at) == requestWaiting {
+		if l.state(s, a, at) == state {
 			count++
 		}
 	}

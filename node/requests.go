@@ -275,8 +275,14 @@ func (n *Node) mayAsk(list []inquiry, count map[protocol.AgreementID]int, to pro
 	defer n.graves.mu.Unlock()
 	l, now := &n.graves.ledger, n.now()
 	for agreement, more := range count {
-		if waiting := l.open(n.cfg.Store, asker{agreement, n.cfg.Member}, now); waiting+more > requestsOpen {
+		who := asker{agreement, n.cfg.Member}
+		waiting := l.open(n.cfg.Store, who, now)
+		if waiting+more > requestsOpen {
 			return protocol.E(protocol.Limit, op, fmt.Errorf("%d requests wait for an answer, and no more than %d may", waiting, requestsOpen), see)
+		}
+		if inUse := waiting + l.granted(n.cfg.Store, who, now); inUse+more > requestsKept {
+			return protocol.E(protocol.Limit, op, fmt.Errorf("%d requests wait or are granted, and no more than %d are kept", inUse, requestsKept),
+				"name more objects in one request, or wait until a grant is over; see: entente requests")
 		}
 	}
 	for _, q := range list {

@@ -147,8 +147,8 @@ func (s *story) leaf(t *testing.T, at *resident, a *protocol.Agreement, name str
 	return protocol.Leaf{}
 }
 
-// speak seals a statement into the node's log of a topic, and gossips it.
-func (r *resident) speak(a *protocol.Agreement, topic string, leaf []byte) error {
+// speak seals statements into the node's log of a topic, and gossips them.
+func (r *resident) speak(a *protocol.Agreement, topic string, leaves ...[]byte) error {
 	author := protocol.Author{Member: r.record.Member, Node: 1}
 	log := protocol.LogID{Agreement: a.ID, Lane: protocol.TopicLane(topic), Author: author, Incarnation: protocol.Incarnation{0xF1}}
 	for _, e := range r.store.Logs(a.ID) {
@@ -156,7 +156,7 @@ func (r *resident) speak(a *protocol.Agreement, topic string, leaf []byte) error
 			log = e.Log
 		}
 	}
-	body, err := r.lab.codec.Pack([][]byte{leaf}, [32]byte{2})
+	body, err := r.lab.codec.Pack(leaves, [32]byte{2})
 	if err != nil {
 		return err
 	}
