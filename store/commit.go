@@ -254,8 +254,10 @@ func (s *Store) publish(g *group) {
 	defer s.mu.Unlock()
 	s.count = g.count
 	for id, l := range g.heads {
+		if s.logs[id] == nil {
+			s.ids[l.number], s.named[id.Hash()] = id, id
+		}
 		s.logs[id] = l
-		s.ids[l.number] = id
 	}
 	s.feed.push(g.fed)
 	for _, f := range g.shown {

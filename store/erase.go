@@ -84,6 +84,7 @@ func (s *Store) eraseFrom(ctx context.Context, added int64, e Erasure, audit []p
 			return err
 		}
 		rec := held.record
+		erased = 0 // not what a try counted that was not written
 		for _, position := range e.Positions {
 			if position < 0 || position >= held.message.Header().Objects {
 				return protocol.Errorf(protocol.Invalid, "erase", "message %d of the log has no object %d", e.Sequence, position)
@@ -101,6 +102,9 @@ func (s *Store) eraseFrom(ctx context.Context, added int64, e Erasure, audit []p
 				g.delete(binary.BigEndian.AppendUint64(valuePrefix(k), uint64(v.Added)))
 			}
 			g.count.Objects--
+		}
+		if erased == 0 {
+			return g.audit(audit, nil) // nothing to be rid of
 		}
 		rest, err := s.cfg.Codec.Without(held.message, e.Positions...)
 		if err != nil {

@@ -165,6 +165,13 @@ func TestErasedIsGoneFromDisk(t *testing.T) {
 	if waits, err := g.s.Purging(); err != nil || waits {
 		t.Errorf("after the purge: %t, %v", waits, err)
 	}
+	// To erase it again is nothing that has the files rewritten again.
+	if erased, err := g.s.Erase(t.Context(), []Erasure{{Log: g.author.log, Sequence: graveSequence, Positions: []int{1}}}); err != nil || erased != 0 {
+		t.Errorf("%d erased again: %v", erased, err)
+	}
+	if waits, err := g.s.Purging(); err != nil || waits {
+		t.Errorf("after it was erased again: %t, %v", waits, err)
+	}
 	g.check(g.s)
 	// The store goes on, and neither an index nor a restart brings it back.
 	next := g.author.next(secretive(9000), secretive(9001), secretive(9002))

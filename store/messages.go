@@ -375,12 +375,11 @@ func (s *Store) Message(log protocol.LogID, sequence uint64) (Entry, error) {
 func (s *Store) Log(agreement protocol.AgreementID, hash protocol.Hash) (protocol.LogID, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	for id := range s.logs {
-		if id.Agreement == agreement && id.Hash() == hash {
-			return id, true
-		}
+	id, ok := s.named[hash]
+	if !ok || id.Agreement != agreement {
+		return protocol.LogID{}, false
 	}
-	return protocol.LogID{}, false
+	return id, true
 }
 
 // Range calls yield with the stored frames of a log after from up to to, in

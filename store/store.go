@@ -73,6 +73,7 @@ type Store struct {
 	mu    sync.RWMutex // guards the fields below; the writer alone changes them
 	logs  map[protocol.LogID]*logState
 	ids   map[uint32]protocol.LogID
+	named map[protocol.Hash]protocol.LogID // by the hash of the id
 	count counters
 	watch chan struct{}
 
@@ -171,7 +172,7 @@ func Open(cfg Config) (s *Store, err error) {
 func start(cfg Config, db backend) (*Store, error) {
 	s := &Store{
 		cfg: cfg, db: db, requests: make(chan *request, 256), stopped: make(chan struct{}),
-		logs: map[protocol.LogID]*logState{}, ids: map[uint32]protocol.LogID{}, watch: make(chan struct{}),
+		logs: map[protocol.LogID]*logState{}, ids: map[uint32]protocol.LogID{}, named: map[protocol.Hash]protocol.LogID{}, watch: make(chan struct{}),
 		cache: newMessageCache(cfg.Memory / 6), water: &highwater{marks: map[string]mark{}},
 	}
 	if db == nil {
@@ -292,7 +293,7 @@ func (s *Store) recoverLogs() error {
 			return false
 		}
 		l := &logState{number: binary.BigEndian.Uint32(v), stopped: v[4] != 0}
-		s.logs[id], s.ids[l.number] = l, id
+		s.logs[id], s.ids[l.number], s.named[id.Hash()] = l, id, id
 		return true
 	})
 	if err = errors.Join(err, broken); err != nil {
