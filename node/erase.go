@@ -21,11 +21,14 @@ import (
 // erases, makes sure that nothing is left on its disk, and states that in turn.
 
 // graveyard is what statements there are in the lanes of objects: tombstones and
-// receipts, requests and answers to them, as far as the logs were read. It is read again from them at each start.
+// receipts, requests and answers to them, as far as the logs were read. It is read
+// again from them at each start.
 type graveyard struct {
+	round    chan struct{} // holds one value while somebody erases and answers
 	mu       sync.Mutex
 	read     int64                                                      // owner: mu; added stamp
-	graves   map[protocol.Hash]grave                                    // owner: mu; by the tombstone's hash
+	graves   map[protocol.Hash]*grave                                   // owner: mu; by the tombstone's hash
+	answered map[protocol.Hash]struct{}                                 // owner: mu; tombstones for which this node has stated a receipt
 	receipts map[protocol.Hash]map[protocol.MemberID]protocol.Statement // owner: mu; by the tombstone's hash
 	ledger   ledger                                                     // owner: mu
 	doubtful []doubtful                                                 // owner: mu
@@ -44,12 +47,15 @@ const doubtfulMost = 64
 
 // grave is one tombstone.
 type grave struct {
-	claim protocol.Statement
-	topic string
+	claim   protocol.Statement
+	topic   string
+	settled bool // owner: round's holder; all that it names has come and is erased
 }
 
 func (y *graveyard) init() {
-	y.graves, y.receipts = map[protocol.Hash]grave{}, map[protocol.Hash]map[protocol.MemberID]protocol.Statement{}
+	y.round = make(chan struct{}, 1)
+	y.graves, y.answered = map[protocol.Hash]*grave{}, map[protocol.Hash]struct{}{}
+	y.receipts = map[protocol.Hash]map[protocol.MemberID]protocol.Statement{}
 	y.ledger.init()
 }
 
@@ -61,18 +67,33 @@ func (n *Node) tellBuried() {
 	}
 }
 
-// bury erases what tombstones name, at the start and as they come, until ctx ends.
+// buryLull is how long after something came what waited for it is looked at: what
+// comes together is looked at together.
+const buryLull = time.Second
+
+// bury erases what tombstones name, at the start and as they and what they name
+// come, until ctx ends.
 func (n *Node) bury(ctx context.Context) error {
 	again := time.NewTimer(0)
 	defer again.Stop()
+	var arrived <-chan struct{} // nil: nothing is waited for
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-arrived:
+			arrived = nil
+			again.Reset(buryLull)
+			continue
 		case <-n.buried:
 		case <-again.C:
 		}
-		if err := n.buryNow(ctx); err != nil && ctx.Err() == nil {
+		watch := n.cfg.Store.Watch()
+		waits, err := n.buryNow(ctx)
+		if arrived = nil; waits {
+			arrived = watch
+		}
+		if err != nil && ctx.Err() == nil {
 			n.cfg.Logger.Warn("what tombstones name is not all erased yet; it is tried again", "err", err)
 			again.Reset(time.Minute)
 		}
@@ -80,16 +101,22 @@ func (n *Node) bury(ctx context.Context) error {
 }
 
 // buryNow reads the statements that have come, erases what they name, and answers
-// where this member has not.
-func (n *Node) buryNow(ctx context.Context) error {
+// where this member has not. waits is set when some of what they name has not come.
+func (n *Node) buryNow(ctx context.Context) (waits bool, err error) {
+	select {
+	case n.graves.round <- struct{}{}:
+		defer func() { <-n.graves.round }()
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
 	w := n.world.Load()
 	if err := n.readGraves(w); err != nil {
-		return err
+		return false, err
 	}
 	n.graves.mu.Lock()
-	open := map[protocol.Hash]grave{}
+	open := map[protocol.Hash]*grave{}
 	for hash, g := range n.graves.graves {
-		if _, answered := n.graves.receipts[hash][n.cfg.Member]; !answered {
+		if !g.settled {
 			open[hash] = g
 		}
 	}
@@ -97,10 +124,11 @@ func (n *Node) buryNow(ctx context.Context) error {
 	var failed error
 	for hash, tomb := range open {
 		if g := w.agreements[tomb.claim.Agreement]; g != nil {
-			failed = errors.Join(failed, n.answerTombstone(ctx, w, g, hash, tomb))
+			missing, err := n.answerTombstone(ctx, w, g, hash, tomb)
+			failed, waits = errors.Join(failed, err), waits || missing != none
 		}
 	}
-	return failed
+	return waits, failed
 }
 
 // readGraves takes up tombstones and receipts that have come.
@@ -144,12 +172,17 @@ func (n *Node) readGrave(w *world, e store.Entry) {
 		}
 		switch claim := sealed.Claim(); claim.Kind {
 		case protocol.Tombstone:
-			y.graves[sealed.Hash()] = grave{claim, h.Lane.Topic}
+			if hash := sealed.Hash(); y.graves[hash] == nil {
+				y.graves[hash] = &grave{claim: claim, topic: h.Lane.Topic}
+			}
 		case protocol.Receipt:
 			if y.receipts[claim.About] == nil {
 				y.receipts[claim.About] = map[protocol.MemberID]protocol.Statement{}
 			}
 			y.receipts[claim.About][claim.Member] = claim
+			if h.Author == n.self() {
+				y.answered[claim.About] = struct{}{}
+			}
 		case protocol.Request, protocol.Grant, protocol.Denial:
 			y.ledger.take(n.cfg.Store, sealed, h.Lane.Topic, time.UnixMicro(e.Added))
 		}
@@ -177,46 +210,89 @@ func (y *graveyard) doubt(d doubtful) {
 }
 
 // answerTombstone erases what a tombstone names of its member's own logs, here
-// and on the disk, and states it.
-func (n *Node) answerTombstone(ctx context.Context, w *world, g *governing, hash protocol.Hash, tomb grave) error {
-	var list []store.Erasure
-	for _, leaf := range tomb.claim.Leaves {
-		log, ok := n.cfg.Store.Log(tomb.claim.Agreement, leaf.Log)
-		if !ok || log.Author.Member != tomb.claim.Member || log.Lane != protocol.TopicLane(tomb.topic) {
-			continue
+// and on the disk, and states it. What comes only afterwards is erased then.
+func (n *Node) answerTombstone(ctx context.Context, w *world, g *governing, hash protocol.Hash, tomb *grave) (absence, error) {
+	list, missing, err := n.named(tomb)
+	if err != nil || missing == all {
+		return missing, err // it is asked again when something comes
+	}
+	n.graves.mu.Lock()
+	_, answered := n.graves.answered[hash]
+	n.graves.mu.Unlock()
+	if !answered {
+		if err := n.eraseGranted(ctx, w, tomb); err != nil {
+			return missing, err
 		}
-		if leaf.Sequence > n.cfg.Store.Position(log).Sequence {
-			return nil // what it names has not come; it is asked again when something does
+	}
+	if len(list) > 0 {
+		row := protocol.AuditRow{
+			Time: n.now(), Kind: protocol.AuditDecision, Action: "erase", Outcome: "ok", Agreement: g.doc.ID, Version: g.doc.Version, Topic: tomb.topic,
+			Party: tomb.claim.Member, Count: len(list), Reason: protocol.AuditReason{Layer: policy.Governing.String(), Text: w.statementText(g, tomb.claim)},
 		}
-		list = append(list, store.Erasure{Log: log, Sequence: leaf.Sequence, Positions: []int{int(leaf.Position)}})
-	}
-	if len(list) == 0 {
-		return nil
-	}
-	if err := n.eraseGranted(ctx, w, tomb); err != nil {
-		return err
-	}
-	row := protocol.AuditRow{
-		Time: n.now(), Kind: protocol.AuditDecision, Action: "erase", Outcome: "ok", Agreement: g.doc.ID, Version: g.doc.Version, Topic: tomb.topic,
-		Party: tomb.claim.Member, Count: len(list), Reason: protocol.AuditReason{Layer: policy.Governing.String(), Text: w.statementText(g, tomb.claim)},
-	}
-	if _, err := n.cfg.Store.Erase(ctx, list, row); err != nil {
-		return err
+		if _, err := n.cfg.Store.Erase(ctx, list, row); err != nil {
+			return missing, err
+		}
 	}
 	if err := n.cfg.Store.Purge(ctx); err != nil {
-		return err
+		return missing, err
 	}
-	if !g.open() || !g.stands(n.cfg.Member) || !g.party {
-		return nil
-	}
-	err := n.publishStatements(ctx, g, tomb.topic, protocol.Statement{
-		Kind: protocol.Receipt, Agreement: g.doc.ID, Version: g.doc.Version, Head: g.doc.Hash, Member: n.cfg.Member,
-		Time: n.now().Truncate(time.Microsecond), Leaves: tomb.claim.Leaves, About: hash,
-	})
-	if err == nil {
+	if !answered && g.open() && g.stands(n.cfg.Member) && g.party {
+		if err := n.publishStatements(ctx, g, tomb.topic, protocol.Statement{
+			Kind: protocol.Receipt, Agreement: g.doc.ID, Version: g.doc.Version, Head: g.doc.Hash, Member: n.cfg.Member,
+			Time: n.now().Truncate(time.Microsecond), Leaves: tomb.claim.Leaves, About: hash,
+		}); err != nil {
+			return missing, err
+		}
+		n.graves.mu.Lock()
+		n.graves.answered[hash] = struct{}{}
+		n.graves.mu.Unlock()
 		n.tellBuried() // to take up its own receipt
+		answered = true
 	}
-	return err
+	tomb.settled = missing == none && (answered || !g.party)
+	return missing, nil
+}
+
+// absence is what of a tombstone's objects has not come.
+type absence int
+
+const (
+	none absence = iota
+	some         // of logs of which nothing is here, and might never be
+	all          // all of them, or some of a log that is here
+)
+
+// named finds what is to be erased of what a tombstone names: what is here, of logs
+// of its member in its lane.
+func (n *Node) named(tomb *grave) (list []store.Erasure, missing absence, err error) {
+	s, here := n.cfg.Store, 0
+	for _, leaf := range tomb.claim.Leaves {
+		log, known := s.Log(tomb.claim.Agreement, leaf.Log)
+		switch {
+		case !known:
+			missing = some
+			continue
+		case log.Author.Member != tomb.claim.Member || log.Lane != protocol.TopicLane(tomb.topic):
+			continue
+		case leaf.Sequence > s.Position(log).Sequence:
+			return nil, all, nil
+		}
+		here++
+		e, err := s.Message(log, leaf.Sequence)
+		if protocol.KindOf(err) == protocol.NotFound {
+			continue
+		}
+		if err != nil {
+			return nil, all, err
+		}
+		if leaf.Position < uint64(e.Message.Header().Objects) && e.Message.Object(int(leaf.Position)) != nil {
+			list = append(list, store.Erasure{Log: log, Sequence: leaf.Sequence, Positions: []int{int(leaf.Position)}})
+		}
+	}
+	if here == 0 {
+		missing = all
+	}
+	return list, missing, nil
 }
 
 // Erasure tells how far the erasure of an object has come.
@@ -294,7 +370,7 @@ func (n *Node) Erase(ctx context.Context, ids []string, reason string) ([]Erasur
 			hashes = append(hashes, hash)
 		}
 	}
-	if err := n.buryNow(ctx); err != nil {
+	if _, err := n.buryNow(ctx); err != nil {
 		n.cfg.Logger.Warn("what was to be erased is not all erased here yet; it is tried again", "err", err)
 		n.tellBuried()
 	}

@@ -219,6 +219,12 @@ func (r *resident) take(d protocol.Document) node.Imported {
 	return out
 }
 
+// agree writes an agreement, has all parties sign it, and gives it to them.
+func (l *lab) agree(name, visibility, body string, parties ...*resident) node.Imported {
+	l.t.Helper()
+	return l.conclude(agreementText(name, visibility, body, parties...), parties...)
+}
+
 // conclude has all parties sign the text of an agreement, and take it.
 func (l *lab) conclude(text []byte, parties ...*resident) node.Imported {
 	l.t.Helper()

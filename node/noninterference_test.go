@@ -189,7 +189,7 @@ func play(t *testing.T, history []step, secrets bool) (got string) {
 			}
 			if s.force {
 				_, topic, _ := strings.Cut(s.topic, "/")
-				if err := bank.force(topic, s.raw); err != nil {
+				if err := bank.force(topic, false, s.raw); err != nil {
 					t.Fatal(err)
 				}
 				continue

@@ -55,7 +55,7 @@ func (h *history) do(i int, d deed) {
 		h.ids, h.values = append(h.ids, id), append(h.values, fmt.Sprintf("n%d.example", i))
 		if d.step.force {
 			_, topic, _ := strings.Cut(d.step.topic, "/")
-			_ = bank.force(topic, d.step.raw)
+			_ = bank.force(topic, false, d.step.raw)
 			return
 		}
 		// A suspended bank may not publish; that is no decision about an object.

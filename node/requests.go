@@ -465,7 +465,7 @@ func (p *publication) granted(c *candidate) {
 
 // eraseGranted has erased what this node passed on of what a tombstone names, after
 // it had asked for that. What was made of it goes too.
-func (n *Node) eraseGranted(ctx context.Context, w *world, tomb grave) error {
+func (n *Node) eraseGranted(ctx context.Context, w *world, tomb *grave) error {
 	passed := map[lane][]protocol.Leaf{}
 	for _, a := range n.askedAbout(tomb) {
 		at := lane{a.to.Agreement, a.to.Topic}
@@ -502,7 +502,7 @@ func (n *Node) eraseGranted(ctx context.Context, w *world, tomb grave) error {
 }
 
 // askedAbout returns this member's requests for what a tombstone names.
-func (n *Node) askedAbout(tomb grave) []*asked {
+func (n *Node) askedAbout(tomb *grave) []*asked {
 	n.graves.mu.Lock()
 	defer n.graves.mu.Unlock()
 	var out []*asked

@@ -21,7 +21,7 @@ import (
 
 // force lets a node publish past its own policy, as one that was tampered with
 // would: it seals what it is given with the node's key, and gossips it.
-func (r *resident) force(topic string, objects ...string) error {
+func (r *resident) force(topic string, anew bool, objects ...string) error {
 	name, lane, found := r.topic(topic)
 	if !found {
 		return fmt.Errorf("%s has no topic %q", r.handle, topic)
@@ -29,9 +29,12 @@ func (r *resident) force(topic string, objects ...string) error {
 	author := protocol.Author{Member: r.record.Member, Node: 1}
 	log := protocol.LogID{Agreement: name.ID, Lane: protocol.TopicLane(lane), Author: author, Incarnation: protocol.Incarnation{0xF0}}
 	for _, e := range r.store.Logs(name.ID) {
-		if e.Log.Author == author && e.Log.Lane == log.Lane {
+		if !anew && e.Log.Author == author && e.Log.Lane == log.Lane {
 			log = e.Log
 		}
+	}
+	if anew {
+		log.Incarnation = laterIncarnation()
 	}
 	raw := make([][]byte, len(objects))
 	leaves := make([]store.Leaf, len(objects))
@@ -57,6 +60,9 @@ func (r *resident) force(topic string, objects ...string) error {
 	}
 	return r.hosts[0].Broadcast(context.Background(), name.ID, lane, entry.Message.Frame())
 }
+
+// laterIncarnation is of the log that `force anew` begins.
+func laterIncarnation() protocol.Incarnation { return protocol.Incarnation{0xF2} }
 
 // topic finds the version in force of the one agreement that has a topic.
 func (r *resident) topic(topic string) (*protocol.Agreement, string, bool) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +27,8 @@ func stateKinds() map[string]protocol.StatementKind {
 // state has a node make a statement past all that it should ask itself: as says
 // for whom it speaks, key whose operations key signs, lane in which topic it goes,
 // agreement what it claims to be about, when how far its time is off, leaf the
-// object that it names (MEMBER/KIND:NAME, or "none" for one that is nowhere), and
+// objects that it names (MEMBER/KIND:NAME, "none" for one that is nowhere, "anew" for
+// one that will be in another log; several with "+"), and
 // break what is changed after signing.
 func (s *story) state(t *testing.T, at *resident, d *datadriven.TestData, arg func(string) string) string {
 	t.Helper()
@@ -64,7 +66,15 @@ func (s *story) state(t *testing.T, at *resident, d *datadriven.TestData, arg fu
 	}
 	switch claim.Kind {
 	case protocol.Tombstone, protocol.Receipt, protocol.Request:
-		claim.Leaves = []protocol.Leaf{s.leaf(t, at, a, arg("leaf"))}
+		for _, leaf := range strings.Split(arg("leaf"), "+") {
+			if leaf == "anew" { // the first object of the log that `force anew` begins
+				log := protocol.LogID{Agreement: a.ID, Lane: protocol.TopicLane(topic), Author: protocol.Author{Member: as.record.Member, Node: 1}, Incarnation: laterIncarnation()}
+				claim.Leaves = append(claim.Leaves, protocol.Leaf{Log: log.Hash(), Sequence: 1})
+				continue
+			}
+			claim.Leaves = append(claim.Leaves, s.leaf(t, at, a, leaf))
+		}
+		slices.SortFunc(claim.Leaves, protocol.Leaf.Compare)
 	}
 	switch claim.Kind {
 	case protocol.Receipt, protocol.Grant, protocol.Denial, protocol.Endorsement:

@@ -106,7 +106,7 @@ func (s *story) play(t *testing.T, d *datadriven.TestData) string {
 		}
 		return out.State + ": " + out.Text + "\n"
 	case "force":
-		if err := at.force(arg("topic"), s.objects(d.Input)...); err != nil {
+		if err := at.force(arg("topic"), d.HasArg("anew"), s.objects(d.Input)...); err != nil {
 			return "error: " + err.Error() + "\n"
 		}
 		return ""

@@ -312,7 +312,7 @@ func playWays(t *testing.T, ways []way, secrets, suspend bool) (got string) {
 			}
 			_, topic, _ := strings.Cut(w.topic, "/")
 			if w.force {
-				if err := bank.force(topic, w.raw); err != nil {
+				if err := bank.force(topic, false, w.raw); err != nil {
 					t.Fatal(err)
 				}
 			} else if _, err := bank.node.Publish(context.Background(), node.PublishRequest{Topic: w.topic, Items: items(w.raw)}); err != nil {
